@@ -1,0 +1,57 @@
+# The entry points of people and CI. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+# Dev dependencies that only some targets need stay in the one extra: one environment, one truth.
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+TESTS ?= tests
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test lint reformat oracle bench programs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+dev: $(STAMP)  ## make the environment
+
+# The demo needs the runtime dependencies only: seconds on a fresh machine.
+$(VENV)/.demo: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -e $(STAMP) || $(BIN)/pip install --quiet --editable .
+	touch $@
+
+demo: $(VENV)/.demo  ## the main job: an image, a capability, a non-root server on port 80
+	$(BIN)/caplet demo
+
+test: $(STAMP) lint  ## lint, then all tests
+	$(BIN)/pytest -n $(JOBS) $(TESTS)
+
+lint: $(STAMP)  ## ruff, mypy strict, pyright, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+	$(BIN)/lint-imports
+
+reformat: $(STAMP)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+oracle: $(STAMP)  ## 100,000 random programs: the model against this kernel
+	$(BIN)/python -m tests.kernel.oracle --count 100000
+
+bench: $(STAMP)  ## every figure that the documentation quotes
+	$(BIN)/python -m bench
+
+programs: $(STAMP)  ## rebuild the C programs that caplet ships
+	$(BIN)/python -m caplet.programs.build
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

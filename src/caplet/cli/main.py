@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `caplet` group: finds a command's module by its name and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from caplet import __version__
+from caplet.cli.terminal import printable
+from caplet.errors import CapletError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "demo": "the whole story on this machine in ten seconds",
+    "grant": "give a file of an image its capabilities",
+    "pack": "make an image from a static binary, with its capabilities",
+    "relax": "let a file start where its capabilities are not allowed: +ep becomes +p",
+    "run": "run a Pod's container on this kernel exactly as the node would",
+    "scan": "list the file capabilities and set-id files of an image",
+    "strip": "take file capabilities out of an image",
+}
+"""Command and what `caplet --help` says of it. The module is `caplet.cli.NAME`, its click command `command`."""
+
+ALIASES = {"setcap": "grant", "getcap": "scan"}
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+"""As a shell reports a process that ended by SIGINT (128 + 2)."""
+EXIT_BROKEN_PIPE = 141
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, so that `caplet scan` does not pay for `caplet run`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"caplet.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
+            if near:
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    name="caplet",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="caplet %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def caplet(debug: bool) -> None:  # read by run(), before click parses
+    r"""Give a container that runs as non-root exactly the Linux capabilities it needs, and prove it.
+
+    \b
+    Example:
+      caplet demo
+      caplet scan oci:image
+      caplet grant oci:image -o oci:image:granted /usr/bin/app=cap_net_bind_service+ep
+    """
+    del debug
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit code. `caplet.errors` says what each exception becomes."""
+    try:
+        result = caplet.main(list(arguments), prog_name="caplet", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except click.Abort:
+        click.echo("caplet: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("caplet: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (head, less): not our error, and the interpreter must not say so at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except (CapletError, OSError, MemoryError) as error:
+        if "--debug" in arguments:
+            raise
+        return explain_error(error)
+    return result if isinstance(result, int) else 0
+
+
+def explain_error(error: CapletError | OSError | MemoryError) -> int:
+    """One line on standard error, and what to do where there is something to do."""
+    if isinstance(error, CapletError):
+        click.echo(f"caplet: {printable(error.message)}", err=True)
+        if error.hint:
+            click.echo(f"  {printable(error.hint)}", err=True)
+        return error.exit_code
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"caplet: {printable(f'{where}{error.strerror or error}')}", err=True)
+    else:
+        click.echo("caplet: out of memory", err=True)
+    return EXIT_USAGE

@@ -30,7 +30,7 @@ $(VENV)/.demo: pyproject.toml
 demo: $(VENV)/.demo  ## the main job: an image, a capability, a non-root server on port 80
 	$(BIN)/caplet demo
 
-test: $(STAMP) lint  ## lint, then all tests
+test: $(STAMP) lint  ## lint, then all tests; TESTS=path narrows
 	$(BIN)/pytest -n $(JOBS) $(TESTS)
 
 lint: $(STAMP)  ## ruff, mypy strict, pyright, import-linter

@@ -77,8 +77,8 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, message="caplet %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def caplet(debug: bool) -> None:  # read by run(), before click parses
-    r"""Give a container that runs as non-root exactly the Linux capabilities it needs, and prove it.
+def caplet(debug: bool) -> None:  # noqa: D301 - click's own mark for "do not wrap"; run() reads debug
+    """Give a container that runs as non-root exactly the Linux capabilities it needs, and prove it.
 
     \b
     Example:
@@ -96,8 +96,16 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return EXIT_USAGE
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "caplet"
+        click.echo(f"{where}: {printable(error.format_message())}", err=True)
+        click.echo(f"  see: {where} --help", err=True)
+        return EXIT_USAGE
     except click.ClickException as error:
-        error.show()
+        click.echo(f"caplet: {printable(error.format_message())}", err=True)
         return EXIT_USAGE
     except click.Abort:
         click.echo("caplet: interrupted", err=True)

@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, message="caplet %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def caplet(debug: bool) -> None:  # noqa: D301 - click's own mark for "do not wrap"; run() reads debug
+def caplet(debug: bool) -> None:
     """Give a container that runs as non-root exactly the Linux capabilities it needs, and prove it.
 
     \b

@@ -1,0 +1,78 @@
+"""The group: names, aliases, help with an example in each command, errors in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from caplet.cli.main import ALIASES, COMMANDS, caplet, explain_error, run
+from caplet.errors import InvalidInput, Unavailable
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(name: str) -> click.Command:
+    found = caplet.get_command(click.Context(caplet), name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *ALIASES])
+def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"Examples?:\n\s+caplet ", text), f"caplet {name} --help shows no example"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained(name: str) -> None:
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"caplet {name} {parameter.opts} has no help"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_page_and_changelog_line(name: str) -> None:
+    assert (ROOT / "docs" / "cli" / f"{name}.md").is_file()
+    assert f"`caplet {name}`" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_on_the_page(name: str) -> None:
+    page = (ROOT / "docs" / "cli" / f"{name}.md").read_text()
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option):
+            longest = max(parameter.opts, key=len)
+            assert longest in page, f"docs/cli/{name}.md does not tell {longest}"
+
+
+def test_a_mistyped_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["scna"]) == 2
+    assert "'scan'" in capsys.readouterr().err
+
+
+def test_no_command_prints_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "Commands:" in err
+
+
+def test_an_error_is_one_line_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain_error(Unavailable("runc is missing", "apt-get install runc")) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err == "caplet: runc is missing\n  apt-get install runc\n"
+
+
+def test_an_error_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    explain_error(InvalidInput("bad name \x1b[2J\u202e"))
+    assert capsys.readouterr().err == "caplet: bad name \\x1b[2J\\u202e\n"
+
+
+def test_an_os_error_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    explain_error(FileNotFoundError(2, "No such file or directory", "x.tar"))
+    assert capsys.readouterr().err == "caplet: x.tar: No such file or directory\n"

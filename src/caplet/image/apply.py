@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One layer, unpacked in memory into a directory of its own, as containerd unpacks it for its overlay snapshotter.
+
+containerd v2.3, pkg/archive/tar.go (applyNaive, createTarFile, mkparent, validateWhiteout), tar_opts_linux.go
+(OverlayConvertWhiteout), tar_unix.go (setxattr, copyDirInfo), core/diff/apply/apply_linux.go. The order of its steps
+is kept, because odd layers depend on it:
+
+- the parents of an entry's name are resolved within this layer's directory alone (`rootpath`), so a link of a lower
+  layer does not count: `bin/ping` above a lower `bin -> usr/bin` makes a real directory that hides the link;
+- what an entry finds at its path is removed first, unless both are directories;
+- each entry ends with chown, setxattr, chmod: on a hard link they act on the shared inode, and chown(2) takes its
+  capability away (security/commoncap.c, cap_inode_killpriv);
+- a whiteout becomes a character device 0/0, an opaque marker an attribute that overlayfs reads; but the lowest layer is
+  a plain directory, where a whiteout just removes;
+- a parent without an entry is made, with the owner, mode and attributes of the same directory in the nearest lower
+  layer that has it; this last step waits (`inherit`) so that layers can be read side by side.
+
+Whatever would fail there is refused here: no containerd node could start that image.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NoReturn
+
+from caplet.errors import InvalidInput
+from caplet.image.divergence import Divergence
+from caplet.image.entry import Entry, Kind
+from caplet.image.node import (
+    CAPABILITY,
+    MAX_PLAIN_LAYER,
+    MAX_PLAIN_SIZE,
+    S_ISGID,
+    S_ISUID,
+    Child,
+    Directory,
+    Node,
+    child,
+    pack,
+)
+from caplet.image.rootpath import MAX_NAME, clean, lstat, root_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MAX_PATH = 4096
+"""Bytes of a path after cleaning (PATH_MAX); containerd fails there because lstat(2) does."""
+
+MAX_XATTR_NAME = 255
+MAX_XATTR_VALUE = 65536
+"""XATTR_NAME_MAX and XATTR_SIZE_MAX (include/uapi/linux/limits.h)."""
+
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
+
+_TRUSTED = b"trusted."
+_USER = b"user."
+_NAMESPACES = (b"security.", _USER, b"system.posix_acl_access", b"system.posix_acl_default")
+"""What Linux file systems store; other names give EOPNOTSUPP, which containerd ignores."""
+
+_UNCHANGED_ID = 0xFFFFFFFF
+"""chown(2): -1 leaves the id."""
+
+_MAX_TIME = (1 << 63) - 1
+
+_TAR_SPLIT = ("docker", "podman", "skopeo")
+
+
+class Upper:
+    """The directory of one layer. `apply` it, then `inherit` from the layers below, lowest layer first."""
+
+    def __init__(self, layer: int) -> None:
+        self.root = Directory(Kind.DIRECTORY, 0o755, layer=layer)
+        self.layer = layer
+        self.lowest = layer == 0
+        self.has_whiteouts = False
+        self.divergent: list[Divergence] = []
+        self.entries = 0
+        self._implied: list[tuple[bytes, Directory]] = []
+        self._times: list[tuple[bytes, int]] = []
+        self._removed: set[bytes] = set()
+        """Paths that entries named and others removed (lowest layer only)."""
+        self._something_removed = False
+        self._entered = b"/"
+        self._parent = self.root
+        self._parent_path = b""
+        """Where `_parent` is, its links resolved; "" for the root."""
+        self._duplicate = b""
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Unpacks all entries, then sets the directories' times."""
+        for entry in entries:
+            try:
+                self._apply(entry)
+            except InvalidInput as error:
+                raise InvalidInput(f"{_shown(entry.name)}: {error.message}", error.hint) from None
+            self.entries += 1
+        self._set_times()
+
+    def _apply(self, entry: Entry) -> None:
+        directory, base = _split(entry.name)
+        if not base:
+            return  # the root itself, whose metadata no layer changes
+        if len(base) > MAX_NAME or len(directory) + len(base) >= MAX_PATH:
+            _fail("the file name is too long for Linux", "ENAMETOOLONG")
+        if directory != self._entered:
+            self._enter(directory)
+        parent = self._parent
+        if base.startswith(WHITEOUT):
+            self._whiteout(parent, base, entry)
+            return
+        existing = parent.children.get(base)
+        if existing is not None:
+            if entry.kind is not Kind.GLOBAL:
+                self._note_duplicate(entry, existing)
+            if not (entry.kind is Kind.DIRECTORY and isinstance(existing, Directory)):
+                self._remove(parent, base, self._parent_path)
+        self._create(parent, base, entry)
+        if entry.kind is Kind.DIRECTORY and isinstance(existing, Node) and existing.is_whiteout:
+            made = parent.children[base]
+            assert isinstance(made, Directory)
+            made.after_whiteout = True
+
+    # Parents
+
+    def _enter(self, directory: bytes) -> None:
+        """Finds the directory that an entry's name says, through this layer's links, and makes what is missing."""
+        path = root_path(self.root, directory)
+        parent = self.root
+        at = b""
+        for name in path.split(b"/"):
+            if not name:
+                continue
+            at += b"/" + name
+            found = parent.children.get(name)
+            if found is None:
+                found = self._imply(parent, name, at)
+            if not isinstance(found, Directory):
+                _fail(f"{_shown(at)} is not a directory", "ENOTDIR")
+            parent = found
+        self._entered, self._parent, self._parent_path = directory, parent, at
+
+    def _imply(self, parent: Directory, name: bytes, path: bytes) -> Directory:
+        if len(name) > MAX_NAME:
+            _fail("the file name is too long for Linux", "ENAMETOOLONG")
+        gid = parent.gid if parent.mode & S_ISGID else 0
+        made = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer, implied=True)
+        made.seen_before = path in self._removed
+        parent.children[name] = made
+        if not self.lowest:
+            self._implied.append((path, made))
+        return made
+
+    # Removal
+
+    def _whiteout(self, parent: Directory, base: bytes, entry: Entry) -> None:
+        if base == OPAQUE:
+            if self.lowest:
+                self._remove_unnamed(parent, self._parent_path)
+            else:
+                parent.opaque = True
+            return
+        hidden = base[len(WHITEOUT) :]
+        if hidden in (b"", b".", b".."):
+            _fail("the whiteout names its own or the parent directory", "invalid whiteout name")
+        if self.lowest:
+            if hidden in parent.children:
+                self._remove(parent, hidden, self._parent_path)
+            return
+        if hidden in parent.children:
+            _fail("the layer adds a file and then removes it", "mknod: EEXIST")
+        self.has_whiteouts = True
+        parent.children[hidden] = Node(
+            Kind.CHAR, 0, _owner(entry.uid, 0), _owner(entry.gid, 0), layer=self.layer, entry=self.entries
+        )
+
+    def _remove(self, parent: Directory, name: bytes, path: bytes) -> None:
+        """os.RemoveAll of a name in the directory at `path`."""
+        removed = parent.children.pop(name)
+        self._something_removed = True
+        if self.lowest:
+            self._remember(removed, path + b"/" + name)
+        if isinstance(removed, bytes):
+            return
+        if removed.kind in (Kind.DIRECTORY, Kind.SYMLINK):
+            self._entered, self._parent, self._parent_path = b"/", self.root, b""
+        stack: list[Node] = [removed]
+        while stack:
+            node = stack.pop()
+            node.links -= 1
+            if isinstance(node, Directory):
+                stack.extend(inner for inner in node.children.values() if not isinstance(inner, bytes))
+
+    def _remember(self, removed: Child, path: bytes) -> None:
+        """An opaque marker spares every path that an entry has named, removed or not (unpackedPaths)."""
+        stack = [(removed, path)]
+        while stack:
+            node, at = stack.pop()
+            if not isinstance(node, Directory):
+                self._removed.add(at)
+                continue
+            if not node.implied or node.seen_before:
+                self._removed.add(at)
+            stack.extend((inner, at + b"/" + name) for name, inner in node.children.items())
+
+    def _remove_unnamed(self, directory: Directory, path: bytes) -> None:
+        """An opaque marker in the lowest layer removes what no entry has named so far."""
+        for name, node in list(directory.children.items()):
+            if not isinstance(node, Directory):
+                continue
+            if node.implied and not node.seen_before:
+                self._remove(directory, name, path)
+            else:
+                self._remove_unnamed(node, path + b"/" + name)
+
+    # Creation
+
+    def _create(self, parent: Directory, base: bytes, entry: Entry) -> None:
+        kind = entry.kind
+        if kind is Kind.FILE:
+            self._create_file(parent, base, entry)
+            return
+        if kind is Kind.GLOBAL:
+            return
+        if kind is Kind.DIRECTORY:
+            node: Node = self._create_directory(parent, base, entry)
+        elif kind is Kind.HARDLINK:
+            node = self._link(parent, base, entry)
+        elif kind is Kind.SYMLINK:
+            if not entry.linkname or len(entry.linkname) >= MAX_PATH:
+                _fail("a symbolic link needs a target of 1 to 4095 bytes", "symlink: ENOENT or ENAMETOOLONG")
+            node = self._new(parent, base, entry)
+            node.mode = 0o777
+            node.linkname = entry.linkname
+        elif kind is Kind.OTHER:
+            _fail(f"type flag {bytes([entry.typeflag])!r}", "unhandled tar header type")
+        else:
+            node = self._new(parent, base, entry)
+            node.devmajor, node.devminor = _device(entry)
+            self.has_whiteouts |= node.is_whiteout
+        if entry.xattrs:
+            _set_xattrs(node, entry)
+
+    def _create_file(self, parent: Directory, base: bytes, entry: Entry) -> None:
+        mode = entry.mode & 0o7777
+        uid, gid, mtime = entry.uid, entry.gid, entry.mtime
+        if (
+            not entry.xattrs
+            and not mode & (S_ISUID | S_ISGID)
+            and 0 <= uid < _UNCHANGED_ID
+            and 0 <= gid < _UNCHANGED_ID
+            and 0 <= mtime <= _MAX_TIME
+            and entry.size < MAX_PLAIN_SIZE
+            and self.layer < MAX_PLAIN_LAYER
+        ):
+            parent.children[base] = pack(mode, uid, gid, entry.size, mtime, self.entries, self.layer)
+            return
+        node = self._new(parent, base, entry)
+        if entry.xattrs:
+            _set_xattrs(node, entry)
+
+    def _new(self, parent: Directory, base: bytes, entry: Entry) -> Node:
+        node = Node(
+            entry.kind,
+            entry.mode & 0o7777,
+            _owner(entry.uid, 0),
+            _owner(entry.gid, parent.gid if parent.mode & S_ISGID else 0),
+            entry.size if entry.kind is Kind.FILE else 0,
+            _bounded(entry.mtime),
+            self.layer,
+            self.entries,
+        )
+        parent.children[base] = node
+        return node
+
+    def _create_directory(self, parent: Directory, base: bytes, entry: Entry) -> Directory:
+        found = parent.children.get(base)
+        if isinstance(found, Directory):
+            node = found
+        else:
+            gid = parent.gid if parent.mode & S_ISGID else 0
+            node = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer)
+            parent.children[base] = node
+        node.implied = False
+        node.mode = entry.mode & 0o7777
+        node.uid, node.gid = _owner(entry.uid, node.uid), _owner(entry.gid, node.gid)
+        node.mtime = _bounded(entry.mtime)
+        node.entry = self.entries
+        node.smuggled_opaque = entry.xattrs.get(b"trusted.overlay.opaque") == b"y"
+        self._times.append((clean(entry.name), node.mtime))
+        return node
+
+    def _link(self, parent: Directory, base: bytes, entry: Entry) -> Node:
+        node = self._target(entry.linkname)
+        parent.children[base] = node
+        node.links += 1
+        node.uid, node.gid = _owner(entry.uid, node.uid), _owner(entry.gid, node.gid)
+        node.mtime = _bounded(entry.mtime)
+        if node.kind is not Kind.SYMLINK:
+            node.mode = entry.mode & 0o7777
+        lost = node.xattrs.pop(CAPABILITY, None)
+        if lost and CAPABILITY not in entry.xattrs:
+            self.divergent.append(
+                Divergence(
+                    clean(entry.name),
+                    ("umoci", "podman"),
+                    "keeps the capability that the file's own entry has; here its hard link's entry, which has none, "
+                    "takes it away",
+                )
+            )
+        return node
+
+    def _target(self, linkname: bytes) -> Node:
+        """The inode that a hard link joins: its last component is not followed (hardlinkRootPath)."""
+        directory, slash, base = linkname.rpartition(b"/")
+        path = root_path(self.root, directory + slash)
+        if base:
+            path = clean(path + b"/" + base)
+        node = self._standing(path)
+        if node is None:
+            _fail(f"the hard link's target {_shown(linkname)} is not in the layer", "link: ENOENT")
+        if isinstance(node, Directory):
+            _fail(f"the hard link's target {_shown(linkname)} is a directory", "link: EPERM")
+        return node
+
+    def _standing(self, path: bytes) -> Node | None:
+        """The node at a path, where it stands: a change of it lasts."""
+        above, _, name = path.rpartition(b"/")
+        parent = lstat(self.root, above)
+        if isinstance(parent, Directory) and name:
+            return child(parent, name)
+        return lstat(self.root, path)
+
+    def _set_times(self) -> None:
+        """Directories get their times last, by name: whatever then stands there gets it."""
+        if not self._something_removed:
+            return
+        for name, mtime in self._times:
+            node = self._standing(root_path(self.root, name))
+            if node is None:
+                _fail(f"{_shown(name)}: the layer adds a directory and then removes it", "utimensat: ENOENT")
+            node.mtime = mtime
+
+    def _note_duplicate(self, entry: Entry, existing: Child) -> None:
+        if self._duplicate or (isinstance(existing, Directory) and existing.implied):
+            return
+        if isinstance(existing, Node) and existing.is_whiteout:
+            return
+        self._duplicate = clean(entry.name)
+        self.divergent.append(
+            Divergence(
+                self._duplicate,
+                _TAR_SPLIT,
+                "refuse the layer where they check for duplicate paths; this path is",
+            )
+        )
+
+    # Lower layers
+
+    def inherit(self, lowers: Sequence[Directory]) -> None:
+        """Gives the implied directories what they have in the layers below, nearest first (mkparent)."""
+        for path, made in self._implied:
+            try:
+                _inherit(path, made, lowers)
+            except InvalidInput as error:
+                raise InvalidInput(f"{_shown(path)}: {error.message}", error.hint) from None
+        self._implied.clear()
+
+
+def _inherit(path: bytes, made: Directory, lowers: Sequence[Directory]) -> None:
+    for lower in lowers:
+        node = lstat(lower, root_path(lower, path))
+        if node is None:
+            continue
+        if not isinstance(node, Directory):
+            return
+        if made.implied:
+            made.mode, made.uid, made.gid, made.mtime = node.mode, node.uid, node.gid, node.mtime
+        made.xattrs = {**node.xattrs, **made.xattrs}
+        return
+
+
+def _split(name: bytes) -> tuple[bytes, bytes]:
+    """(directory, last component) of a cleaned name; an empty component for the root."""
+    if name.startswith(b"./"):
+        name = name[2:]
+    if b"/." in name or b"//" in name or name.startswith((b"/", b".")):
+        name = clean(name)[1:]
+    directory, _, base = name.rstrip(b"/").rpartition(b"/")
+    return b"/" + directory, base
+
+
+def _owner(number: int, unchanged: int) -> int:
+    """What lchown(2) makes of it: 32 bits, and -1 leaves the owner."""
+    number &= 0xFFFFFFFF
+    return unchanged if number == _UNCHANGED_ID else number
+
+
+def _bounded(mtime: int) -> int:
+    return mtime if 0 <= mtime <= _MAX_TIME else 0
+
+
+def _device(entry: Entry) -> tuple[int, int]:
+    """The numbers that mknod(2) keeps of them: 12 and 20 bits (new_decode_dev)."""
+    if entry.kind is Kind.FIFO:
+        return 0, 0
+    return entry.devmajor & 0xFFF, entry.devminor & 0xFFFFF
+
+
+def _set_xattrs(node: Node, entry: Entry) -> None:
+    """Lsetxattr of each attribute; what the kernel refuses with anything but ENOTSUP refuses the layer."""
+    for name, value in entry.xattrs.items():
+        if name.startswith(_TRUSTED):
+            continue
+        if not name or len(name) > MAX_XATTR_NAME:
+            _fail("an extended attribute with a name of no or over 255 bytes", "setxattr: ERANGE")
+        if len(value) > MAX_XATTR_VALUE:
+            _fail(f"the attribute {_shown(name)} has {len(value)} bytes", "setxattr: E2BIG")
+        if name in (b"security.", _USER):
+            _fail(f"the attribute {_shown(name)} has no name", "setxattr: EINVAL")
+        if not name.startswith(_NAMESPACES):
+            continue
+        if name.startswith(_USER) and node.kind not in (Kind.FILE, Kind.DIRECTORY):
+            continue
+        if name == CAPABILITY:
+            _check_capability(value)
+        node.xattrs[name] = value
+
+
+def _check_capability(value: bytes) -> None:
+    """What setxattr(2) accepts (security/commoncap.c, validheader): revision 2 or 3 of exact size, or no bytes at all."""
+    if not value:
+        return
+    magic = struct.unpack("<I", value[:4])[0] if len(value) >= 4 else 0
+    if (len(value), magic & ~1) in ((20, 0x02000000), (24, 0x03000000)):
+        return
+    _fail(
+        f"the kernel refuses this security.capability: {len(value)} bytes, revision {magic >> 24}, {value[:24].hex()}",
+        "setxattr: EINVAL",
+    )
+
+
+def _fail(what: str, how: str) -> NoReturn:
+    raise InvalidInput(what, f"No containerd node can unpack this image: {how}.")
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

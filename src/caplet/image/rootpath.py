@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a path leads inside one layer's directory, by the rules with which containerd unpacks.
+
+containerd resolves the parents of each entry with continuity's `fs.RootPath` (containerd/continuity fs/path.go), which
+is not what the kernel would do: it cleans `..` as text, resolves one level of links a pass, and starts again until a
+pass meets none. The result never leaves the root. What it gives for odd chains decides where a file lands, so its steps
+are followed one by one here.
+"""
+
+from __future__ import annotations
+
+from caplet.errors import InvalidInput
+from caplet.image.entry import Kind
+from caplet.image.node import Directory, Node, unpack
+
+MAX_LINKS = 255
+"""RootPath's bound (walkLink)."""
+
+MAX_NAME = 255
+"""Bytes of one component (NAME_MAX, include/uapi/linux/limits.h)."""
+
+MAX_KERNEL_LINKS = 40
+"""The kernel's (MAXSYMLINKS, include/linux/namei.h)."""
+
+
+def clean(path: bytes) -> bytes:
+    """The path below the root as Go's filepath.Join("/", path) has it: absolute, no `.`, no `..`, no double slash."""
+    parts: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            if parts:
+                parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/" + b"/".join(parts)
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """Go's filepath.Join of two paths, cleaned as text; stays relative where the first is."""
+    joined = directory + b"/" + name if directory else name
+    if joined.startswith(b"/"):
+        return clean(joined)
+    parts: list[bytes] = []
+    for part in joined.split(b"/"):
+        if part == b".." and parts and parts[-1] != b"..":
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def root_path(root: Directory, path: bytes) -> bytes:
+    """The absolute path inside the root that `path` leads to; it need not exist."""
+    walked = _Walk(root)
+    while True:
+        before = walked.links
+        found = walked.links_of(path)
+        if walked.links == before and found == clean(found):
+            return found
+        path = clean(found) if walked.links == before else found
+
+
+class _Walk:
+    """One call of RootPath: its passes share the count of links."""
+
+    def __init__(self, root: Directory) -> None:
+        self.root = root
+        self.links = 0
+
+    def links_of(self, path: bytes) -> bytes:
+        """One pass (walkLinks), without its recursion: each component's link is read once."""
+        head, *rest = _steps(path)
+        found, _ = self._link(head)
+        for name in rest:
+            newpath, is_link = self._link(join(found, name))
+            found = newpath if not is_link or newpath.startswith(b"/") else join(found, newpath)
+        return found
+
+    def _link(self, path: bytes) -> tuple[bytes, bool]:
+        """(target, True) of a link, (absolute path, False) of anything else (walkLink)."""
+        if self.links > MAX_LINKS:
+            raise InvalidInput("too many links")
+        path = clean(path)
+        if path == b"/":
+            return path, False
+        node = lstat(self.root, path)
+        if node is None or node.kind is not Kind.SYMLINK:
+            return path, False
+        self.links += 1
+        return node.linkname, True
+
+
+def _steps(path: bytes) -> list[bytes]:
+    """The pieces that walkLinks goes through: an absolute path begins with b"/"."""
+    parts = [part for part in path.split(b"/") if part]
+    return [b"/", *parts] if path.startswith(b"/") else parts or [b""]
+
+
+def lstat(root: Directory, path: bytes) -> Node | None:
+    """What the host's lstat(2) finds at an absolute path below `root`; None for ENOENT.
+
+    The kernel follows links in the middle. One that is absolute, or climbs out, leads to the unpacking host's own files:
+    nothing is known of them, and they count as not found.
+    """
+    pending = [part for part in reversed(path.split(b"/")) if part]
+    trail = [root]
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name == b".":
+            continue
+        if name == b"..":
+            if len(trail) == 1:
+                return None
+            trail.pop()
+            continue
+        if len(name) > MAX_NAME:
+            raise InvalidInput("file name too long")
+        found = trail[-1].children.get(name)
+        node = unpack(found) if isinstance(found, bytes) else found
+        if node is None or not pending:
+            return node
+        if isinstance(node, Directory):
+            trail.append(node)
+        elif node.kind is Kind.SYMLINK:
+            links += 1
+            if links > MAX_KERNEL_LINKS:
+                raise InvalidInput("too many levels of symbolic links")
+            if node.linkname.startswith(b"/"):
+                return None
+            pending.extend(part for part in reversed(node.linkname.split(b"/")) if part)
+        else:
+            raise InvalidInput("not a directory")
+    return trail[-1]

@@ -97,7 +97,7 @@ def _steps(path: bytes) -> list[bytes]:
 
 
 def lstat(root: Directory, path: bytes) -> Node | None:
-    """What the host's lstat(2) finds at an absolute path below `root`; None for ENOENT.
+    """Whatever the host's kernel finds at an absolute path below `root`, the last link not followed; None for ENOENT.
 
     The kernel follows links in the middle. One that is absolute, or climbs out, leads to the unpacking host's own files:
     nothing is known of them, and they count as not found.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* probe [PROGRAM ARGUMENTS...]: print the credentials that execve(2) gave this process.
+/* probe [CALL... PROGRAM ARGUMENTS...]: print the credentials that execve(2) gave this process.
  *
  * One line a fact, the five sets named as in /proc/PID/status:
  *
@@ -17,8 +17,15 @@
  *     Dumpable 1                   prctl(PR_GET_DUMPABLE): 0, 1 or 2
  *
  * Everything comes from system calls, so it works where /proc is not mounted, and it is written by one
- * write(2), so that it is whole or absent. With a PROGRAM it then becomes that program, so that
- * `probe /probe` shows what a chain of two execve(2) leaves. Exit status 1: a system call failed.
+ * write(2), so that it is whole or absent. Then the arguments, in turn:
+ *
+ *     NUMBER,ARGUMENT,...    a system call; an argument is decimal, or @ and the hexadecimal bytes of a buffer.
+ *                            Prints "result N", -errno where it is refused, and the report again
+ *     PROGRAM                becomes that program with the arguments from here on, so that `probe /probe` shows
+ *                            what a chain of two execve(2) leaves. Where that is refused prints "result -errno"
+ *     - NAME                 nothing: how `#!/probe -` gets the script's name
+ *
+ * Exit status 1: a system call of the report, or the last PROGRAM, failed.
  */
 #include "start.h"
 
@@ -124,13 +131,8 @@ static long secure(const long *auxv)
     return -1;
 }
 
-void start(long *stack)
+static void put_report(const long *auxv)
 {
-    long argc = stack[0];
-    char **argv = (char **)&stack[1], **envp = argv + argc + 1;
-    long *auxv = (long *)envp;
-    while (*auxv++)
-        ;
     put_ids("uid ", __NR_getresuid);
     put_ids("\ngid ", __NR_getresgid);
     put_groups();
@@ -141,10 +143,80 @@ void start(long *stack)
     put_decimal("\nAT_SECURE ", secure(auxv));
     put_decimal("\nDumpable ", sys(__NR_prctl, PR_GET_DUMPABLE));
     put("\n");
+}
+
+static void put_result(long result)
+{
+    put("result ");
+    if (result < 0)
+        put("-");
+    put_number((uint64_t)(result < 0 ? -result : result), 10, 1);
+    put("\n");
+}
+
+static void flush(void)
+{
     if (sys(__NR_write, 1, report, used) != (long)used)
         leave(1);
-    if (argc < 2)
-        leave(0);
-    sys(__NR_execve, argv[1], argv + 1, envp);
-    leave(1);
+    used = 0;
+}
+
+static int nibble(char digit)
+{
+    return digit <= '9' ? digit - '0' : digit - 'a' + 10;
+}
+
+/* One argument of a CALL; a buffer is decoded where its text stands. Leaves *text behind the comma. */
+static long argument(char **text)
+{
+    char *at = *text, *bytes = at;
+    long value = 0, sign = 1;
+    if (*at == '@') {
+        for (at++; *at && *at != ','; at += 2)
+            *bytes++ = (char)(nibble(at[0]) << 4 | nibble(at[1]));
+        value = (long)*text;
+    } else {
+        if (*at == '-')
+            sign = -1, at++;
+        for (; *at && *at != ','; at++)
+            value = value * 10 + nibble(*at);
+        value *= sign;
+    }
+    *text = *at ? at + 1 : at;
+    return value;
+}
+
+static long call(char *text)
+{
+    long values[7] = {0};
+    for (int i = 0; i < 7 && *text; i++)
+        values[i] = argument(&text);
+    return syscall6(values[0], values[1], values[2], values[3], values[4], values[5], values[6]);
+}
+
+void start(long *stack)
+{
+    long argc = stack[0];
+    char **argv = (char **)&stack[1], **envp = argv + argc + 1;
+    long *auxv = (long *)envp;
+    int status = 0;
+    while (*auxv++)
+        ;
+    put_report(auxv);
+    flush();
+    for (argv++; *argv; argv++) {
+        if (argv[0][0] == '-') {
+            if (argv[1])
+                argv++;
+        } else if (argv[0][0] >= '0' && argv[0][0] <= '9') {
+            put_result(call(*argv));
+            put_report(auxv);
+            flush();
+        } else {
+            put_result(sys(__NR_execve, *argv, argv, envp));
+            flush();
+            status = argv[1] ? 0 : 1;
+        }
+    }
+    leave(status);
 }

@@ -76,7 +76,10 @@ class Upper:
         self.has_whiteouts = False
         self.divergent: list[Divergence] = []
         self.entries = 0
-        self._implied: list[tuple[bytes, Directory]] = []
+        self.implied: list[tuple[bytes, Directory]] = []
+        """Path and directory of each parent that was made without an entry, in a layer above the lowest."""
+        self.linked: list[tuple[int, Node]] = []
+        """Which entry is a hard link to which inode."""
         self._times: list[tuple[bytes, int]] = []
         self._removed: set[bytes] = set()
         """Paths that entries named and others removed (lowest layer only)."""
@@ -148,7 +151,7 @@ class Upper:
         made.seen_before = path in self._removed
         parent.children[name] = made
         if not self.lowest:
-            self._implied.append((path, made))
+            self.implied.append((path, made))
         return made
 
     # Removal
@@ -293,6 +296,7 @@ class Upper:
     def _link(self, parent: Directory, base: bytes, entry: Entry) -> Node:
         node = self._target(entry.linkname)
         parent.children[base] = node
+        self.linked.append((self.entries, node))
         node.links += 1
         node.uid, node.gid = _owner(entry.uid, node.uid), _owner(entry.gid, node.gid)
         node.mtime = _bounded(entry.mtime)
@@ -359,15 +363,16 @@ class Upper:
 
     def inherit(self, lowers: Sequence[Directory]) -> None:
         """Gives the implied directories what they have in the layers below, nearest first (mkparent)."""
-        for path, made in self._implied:
+        for path, made in self.implied:
             try:
-                _inherit(path, made, lowers)
+                inherit_one(path, made, lowers)
             except InvalidInput as error:
                 raise InvalidInput(f"{_shown(path)}: {error.message}", error.hint) from None
-        self._implied.clear()
+        self.implied.clear()
 
 
-def _inherit(path: bytes, made: Directory, lowers: Sequence[Directory]) -> None:
+def inherit_one(path: bytes, made: Directory, lowers: Iterable[Directory]) -> None:
+    """What mkparent copies to a directory it makes: owner, mode, time and attributes of the nearest lower one."""
     for lower in lowers:
         node = lstat(lower, root_path(lower, path))
         if node is None:

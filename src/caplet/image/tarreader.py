@@ -83,7 +83,10 @@ class TarReader:
         self._taken = False
         self._offset = 0
         """Bytes of the chunks before the current one."""
-        self._header_at = 0
+        self.header_at = 0
+        """Where the current entry's own header block begins, counted from the start of the archive."""
+        self.starts_at = 0
+        """Where its first block begins: that of a PAX or GNU extension where it has one."""
         self._owners: dict[bytes, tuple[int, int, int]] = {}
         self._names: dict[bytes, tuple[bytes, bytes, int, int]] = {}
         self._times: dict[bytes, int] = {}
@@ -94,9 +97,7 @@ class TarReader:
             try:
                 entry = self._next()
             except InvalidInput as error:
-                raise InvalidInput(
-                    f"{error.message} (header at byte {self._header_at})", error.hint
-                ) from None
+                raise InvalidInput(f"{error.message} (header at byte {self.header_at})", error.hint) from None
             if entry is None:
                 return
             yield entry
@@ -111,9 +112,9 @@ class TarReader:
         return sparse.expand(self._pieces, self._size, self._stored())
 
     def _stored(self) -> Iterator[bytes]:
-        entry = self._header_at
+        entry = self.header_at
         while self._content:
-            if entry != self._header_at:
+            if entry != self.header_at:
                 raise RuntimeError("the content belongs to an entry that was passed")
             if self._position == len(self._chunk):
                 self._refill()
@@ -189,6 +190,7 @@ class TarReader:
     def _next(self) -> Entry | None:
         records: dict[bytes, bytes] = {}
         long_name = long_link = b""
+        first = True
         while True:
             if self._content and self._skip(self._content):
                 raise InvalidInput("tar: the archive ends inside an entry")
@@ -198,7 +200,9 @@ class TarReader:
                 self._padding = 0
                 if missing:
                     return None
-            self._header_at = self._offset + self._position
+            self.header_at = self._offset + self._position
+            if first:
+                self.starts_at, first = self.header_at, False
             block = self._header_block()
             if block is None:
                 return None

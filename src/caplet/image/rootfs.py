@@ -49,6 +49,10 @@ class Resolved:
     node: Node
 
 
+class NotFound(InvalidInput):
+    """There is no such file in the image."""
+
+
 class _Cancelled(Exception):
     """Another layer failed: this one need not be read on."""
 
@@ -116,7 +120,7 @@ class Rootfs:
                 continue
             node = child(directory, name)
             if node is None:
-                raise InvalidInput(f"{_text(path)}: not in the image", self._nearest(at, directory, name))
+                raise NotFound(f"{_text(path)}: not in the image", self._nearest(at, directory, name))
             here = at + b"/" + name
             if node.kind is Kind.SYMLINK and (pending or follow or must_be_directory):
                 links -= 1

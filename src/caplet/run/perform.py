@@ -292,15 +292,10 @@ class _Reader:
         self._at = 0
 
     def performed(self, calls: Sequence[k.Syscall]) -> Performed:
-        start = current = self._report()
-        outcomes = []
-        for error, current in self._outcomes(calls, current):
-            outcomes.append(Outcome(error, current))
-        return Performed(start, tuple(outcomes))
+        start = self._report()
+        return Performed(start, tuple(self._outcomes(calls, start)))
 
-    def _outcomes(
-        self, calls: Sequence[k.Syscall], current: Credentials
-    ) -> Iterator[tuple[int, Credentials]]:
+    def _outcomes(self, calls: Sequence[k.Syscall], current: Credentials) -> Iterator[Outcome]:
         in_probe = False
         for call in calls:
             if isinstance(call, k.Execve):

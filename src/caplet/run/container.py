@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one container and says what became of it: `run_container()`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from caplet.errors import InvalidInput, Unavailable
+from caplet.run import init, keeper, linux, network, unpack
+from caplet.run.devices import with_devices
+from caplet.run.failure import EXIT_RUNTIME_FAILED, exit_code_of
+from caplet.run.prober import Probe, ProbeAnswer
+from caplet.run.status import Observed, parse_status
+from caplet.runtimes import runc
+
+if TYPE_CHECKING:
+    from caplet.kernel.caps import Caps
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
+
+    from caplet.image.rootfs import Rootfs
+    from caplet.runtimes.model import Spec
+
+RuntimeName = Literal["runc", "crun", "embedded"]
+RUNTIMES: tuple[RuntimeName, ...] = ("runc", "crun", "embedded")
+"""The default is the first that is installed; the embedded one always is."""
+
+TAIL = 64 * 1024
+"""Bytes of each output that the result keeps."""
+
+FREE_BYTES = 256 << 20
+"""Room for what the program writes where its root is not read-only."""
+
+FORWARDED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+)
+"""What podman-run(1) --sig-proxy passes on, of the signals that people send to a command."""
+
+PROBE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What became of a container."""
+
+    runtime: RuntimeName
+    exit_code: int = EXIT_RUNTIME_FAILED
+    """The program's own; 125, 126, 127 where there was none; 128 + N where signal N ended it."""
+    started: bool = False
+    """execve(2) of the program succeeded."""
+    error: str = ""
+    """Why it did not start, in the runtime's words."""
+    created: Observed | None = None
+    """As the runtime left the process, right before execve."""
+    observed: Observed | None = None
+    """As the kernel made the program's process at execve; seen right after it, so a fast program may have changed it."""
+    sysctl: dict[str, str] = field(default_factory=dict)
+    """In the Pod's namespaces, right before the container was created: the spec's, and where unprivileged ports start."""
+    probe: ProbeAnswer | None = None
+    at_probe: Observed | None = None
+    """When the probe was answered."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    """The ends of what it wrote."""
+
+
+@dataclass(slots=True)
+class _Outputs:
+    """The container's standard output and error: pipes, as containerd's are, passed on and kept in part."""
+
+    relay: bool
+    kept: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
+
+    def take(self, number: int, data: bytes) -> None:
+        kept = self.kept[number]
+        kept += data
+        del kept[:-TAIL]
+        if self.relay:
+            with contextlib.suppress(BrokenPipeError):
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(number, view) :]
+
+
+def find_runtime(name: str | None) -> tuple[RuntimeName, str]:
+    """The runtime's name and its program; without a name the first that is installed."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    for known in RUNTIMES:
+        if name is not None and name != known:
+            continue
+        if known == "embedded":
+            return known, ""
+        program = shutil.which(known, path=path)
+        if program is not None:
+            return known, os.path.realpath(program)
+        if name is not None:
+            raise Unavailable(
+                f"{name} is not installed", f"install it (apt install {name}), or leave --runtime {name} out"
+            )
+    raise InvalidInput(f"unknown runtime {name!r}", f"known: {', '.join(RUNTIMES)}")
+
+
+def run_container(
+    spec: Spec,
+    rootfs: Rootfs,
+    *,
+    runtime: str | None = "embedded",
+    probe: str | None = None,
+    timeout: float = PROBE_SECONDS,
+    relay: bool = True,
+) -> RunResult:
+    """Run the container to its end, or until the probe has its answer.
+
+    `relay` passes its output on to ours; the ends of both are in the result anyway. Signals that reach this
+    process (where it is the main thread's business) reach the container.
+    """
+    name, program = find_runtime(runtime)
+    _check(spec)
+    network.check_sysctls(spec.sysctl, host_network=spec.host_network)
+    asked = Probe.parse(probe) if probe is not None else None
+    with contextlib.ExitStack() as stack:
+        descriptors = stack.enter_context(_Descriptors())
+        null = descriptors.null()
+        (archive, files), (stdout, out), (stderr, err) = (descriptors.pipe() for _ in range(3))
+        job = init.Job(
+            spec=with_devices(spec),
+            calls=runc.system_calls(spec.process, _available()),
+            runtime=name,
+            program=program,
+            archive=archive,
+            size=_room(rootfs),
+            stdio=(null, out, err),
+            probe=asked,
+            probe_seconds=timeout,
+        )
+        namespaces = linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+        if not spec.host_network:
+            namespaces |= linux.CLONE_NEWNET
+        sandbox = keeper.start(
+            lambda channel, scratch: init.main(job, channel, scratch),
+            namespaces=namespaces,
+            keep=(archive, null, out, err),
+            needed=(program,) if program else (),
+        )
+        stack.callback(sandbox.close)
+        for fd in (archive, out, err, null):
+            descriptors.close(fd)
+        try:
+            _send_files(rootfs, files, sandbox)
+        finally:
+            descriptors.close(files)
+        result = RunResult(name)
+        outputs = _Outputs(relay)
+        with _forwarding(sandbox):
+            _watch(sandbox, {stdout: 1, stderr: 2}, outputs, result)
+        result.stdout, result.stderr = bytes(outputs.kept[1]), bytes(outputs.kept[2])
+        _explain(result)
+        if asked is not None and result.probe is None:
+            result.probe = ProbeAnswer(error="the container ended before it answered")
+        return result
+
+
+def _check(spec: Spec) -> None:
+    if not spec.process.args:
+        raise InvalidInput(
+            "the container has no command", "give the Pod a command, or the image an entrypoint"
+        )
+    for text in (*spec.process.args, *spec.process.env, spec.process.cwd, spec.hostname):
+        if "\0" in text:
+            raise InvalidInput(f"a NUL byte cannot be in a command or environment: {text!r}")
+
+
+def _available() -> Caps:
+    """The bounding set of this process: what it can give to a container."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        return parse_status(file.read()).caps.bounding
+
+
+def _room(rootfs: Rootfs) -> int:
+    """The size of the tmpfs, checked against the memory that is free."""
+    size = unpack.size_of(rootfs)
+    free = _free_memory()
+    if size > free:
+        raise Unavailable(
+            f"the image takes {size >> 20} MiB of memory when unpacked, {free >> 20} MiB are free",
+            "files live in memory so that nothing is left behind",
+        )
+    return size + min(FREE_BYTES, free - size)
+
+
+def _free_memory() -> int:
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
+def _send_files(rootfs: Rootfs, files: int, sandbox: keeper.Sandbox) -> None:
+    """Write the archive; where the other side gave up, its reason is raised by the first message."""
+    with contextlib.suppress(BrokenPipeError), open(files, "wb", 1 << 20, closefd=False) as pipe:
+        unpack.write_archive(rootfs, pipe.write)
+        return
+    while sandbox.receive() is not None:
+        pass
+    raise Unavailable("the sandbox ended before the image was unpacked")
+
+
+def _watch(sandbox: keeper.Sandbox, pipes: Mapping[int, int], outputs: _Outputs, result: RunResult) -> None:
+    """Until the sandbox ended and its output is read to the end."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sandbox, selectors.EVENT_READ)
+        for fd in pipes:
+            selector.register(fd, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select():
+                if key.fileobj is sandbox:
+                    messages = sandbox.receive()
+                    for message in messages or ():
+                        _note(message, result)
+                    if messages is None:
+                        selector.unregister(sandbox)
+                elif data := os.read(key.fd, 65536):
+                    outputs.take(pipes[key.fd], data)
+                else:
+                    selector.unregister(key.fd)
+
+
+def _note(message: Mapping[str, Any], result: RunResult) -> None:
+    match message["event"]:
+        case "sandbox":
+            result.sysctl = dict(message["sysctl"])
+        case "created":
+            result.created = parse_status(message["status"])
+        case "started":
+            result.started = True
+            result.observed = parse_status(message["status"])
+        case "probe":
+            result.probe = ProbeAnswer.decoded(message["answer"].encode())
+            result.at_probe = parse_status(message["status"])
+        case "failed":
+            result.error, result.exit_code = message["message"], message["code"]
+        case "exited":
+            result.exit_code = message["code"]
+
+
+def _explain(result: RunResult) -> None:
+    """What execve failed of, runc says only on the container's own standard error."""
+    if result.started or result.error:
+        return
+    lines = result.stderr.decode(errors="replace").strip().splitlines()
+    result.error = lines[-1] if lines else "the sandbox ended before the container started"
+    result.exit_code = exit_code_of(result.error)
+
+
+@contextlib.contextmanager
+def _forwarding(sandbox: keeper.Sandbox) -> Iterator[None]:
+    """Signals go to the container; a second SIGINT ends it, since pid 1 ignores what it does not handle."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts = 0
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupts
+        del frame
+        interrupts += number == signal.SIGINT
+        sandbox.send_signal(signal.SIGKILL if interrupts > 1 else number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Descriptors:
+    """File descriptors that are closed once each: at the latest when the block ends."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for fd in tuple(self._open):
+            self.close(fd)
+
+    def pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self._open.update(ends)
+        return ends
+
+    def null(self) -> int:
+        fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._open.add(fd)
+        return fd
+
+    def close(self, fd: int) -> None:
+        self._open.remove(fd)
+        os.close(fd)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from caplet.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PATH = b"path"
 LINKPATH = b"linkpath"
@@ -83,6 +83,15 @@ def parse_records(data: bytes) -> dict[bytes, bytes]:
     if sparse:
         records[SPARSE_MAP] = b",".join(sparse)
     return records
+
+
+def split_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each record's key and the record itself, as it stands there."""
+    position = 0
+    while position < len(data):
+        start = position
+        key, _, position = _parse_record(data, start)
+        yield key, data[start:position]
 
 
 def _parse_record(data: bytes, start: int) -> tuple[bytes, bytes, int]:

@@ -77,7 +77,7 @@ def header_blocks(entry: Entry) -> bytes:
         raise InvalidInput(
             f"tar: {entry.name!r} needs an extended header of {len(data)} bytes; engines refuse it"
         )
-    return _pax_block(name, len(data)) + data + ZEROS[: -len(data) % BLOCK] + block
+    return pax_header(name, data) + block
 
 
 def _ustar_block(entry: Entry, name: bytes, size: int, records: dict[bytes, bytes]) -> bytes:
@@ -111,10 +111,11 @@ def _ustar_block(entry: Entry, name: bytes, size: int, records: dict[bytes, byte
             prefix.ljust(167, b"\0"),
         )
     )
-    return _summed(block)
+    return summed(block)
 
 
-def _pax_block(name: bytes, size: int) -> bytes:
+def pax_header(name: bytes, data: bytes) -> bytes:
+    """The extension that goes before the block of the entry `name`: its own block, and the records padded."""
     directory, _, base = name.rstrip(b"/").rpartition(b"/")
     shown = _clipped(b"/".join(part for part in (directory, b"PaxHeaders.0", base) if part), 100)
     block = b"".join(
@@ -123,7 +124,7 @@ def _pax_block(name: bytes, size: int) -> bytes:
             _octal(0o644, 8),
             _octal(0, 8),
             _octal(0, 8),
-            _octal(size, 12),
+            _octal(len(data), 12),
             _octal(0, 12),
             b" " * 8,
             b"x",
@@ -135,11 +136,13 @@ def _pax_block(name: bytes, size: int) -> bytes:
             bytes(167),
         )
     )
-    return _summed(block)
+    return summed(block) + data + ZEROS[: -len(data) % BLOCK]
 
 
-def _summed(block: bytes) -> bytes:
-    return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])
+def summed(block: bytes) -> bytes:
+    """The header block with its checksum, which counts its own field as spaces."""
+    total = sum(block[:148]) + 8 * 0x20 + sum(block[156:])
+    return b"%b%06o\0 %b" % (block[:148], total, block[156:])
 
 
 def _split(name: bytes) -> tuple[bytes, bytes, bytes]:

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Container engines as independent readers of an image: each unpacks it its own way, and `tree` says what lies there.
+
+umoci applies layer over layer in one directory; containerd mounts an overlay of one directory a layer; Podman (storage driver
+vfs) copies the lower directory and applies the next layer to the copy. All need root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+Node = tuple[object, ...]
+Tree = dict[str, Node]
+
+CAPABILITY = "security.capability"
+
+CONFIG = """\
+version = 2
+root = "{work}/root"
+state = "{work}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{work}/sock"
+[ttrpc]
+  address = "{work}/ttrpc"
+"""
+
+
+def tree(root: str, *, mtimes: bool = True) -> Tree:
+    """What every path is: kind, mode, owner, time, attributes, content, and the first of the names of its inode."""
+    first: dict[tuple[int, int], str] = {}
+    found: Tree = {}
+    for path in sorted(_walk(root)):
+        status = os.lstat(os.path.join(root, path) if path else root)
+        name = first.setdefault((status.st_dev, status.st_ino), path)
+        found[path or "."] = _node(os.path.join(root, path), status, name, mtimes)
+    return found
+
+
+def _walk(root: str) -> Iterator[str]:
+    yield ""
+    for directory, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            yield os.path.relpath(os.path.join(directory, name), root)
+
+
+def _node(path: str, status: os.stat_result, first: str, mtimes: bool) -> Node:
+    kind = stat.S_IFMT(status.st_mode)
+    content = ""
+    if stat.S_ISLNK(kind):
+        content = os.readlink(path)
+    elif stat.S_ISREG(kind):
+        with open(path, "rb") as source:
+            content = hashlib.file_digest(source, "sha256").hexdigest()
+    elif stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        content = str(status.st_rdev)
+    names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith("trusted."))
+    attributes = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
+    when = status.st_mtime_ns if mtimes else 0
+    linked = first if stat.S_ISREG(kind) else ""
+    return (kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, when, attributes, content, linked)
+
+
+def with_capability(node: Node, value: bytes | None) -> Node:
+    """The node as it would be with that attribute."""
+    attributes = dict(node[5])  # type: ignore[call-overload]
+    attributes.pop(CAPABILITY, None)
+    if value is not None:
+        attributes[CAPABILITY] = value
+    return (*node[:5], tuple(sorted(attributes.items())), *node[6:])
+
+
+@contextmanager
+def umoci(work: str, layout: str, tag: str) -> Iterator[str]:
+    """`umoci unpack`: the root directory."""
+    bundle = os.path.join(work, f"umoci-{tag}-{time.monotonic_ns()}")
+    run("umoci", "unpack", "--image", f"{layout}:{tag}", bundle)
+    try:
+        yield os.path.join(bundle, "rootfs")
+    finally:
+        run("rm", "-rf", bundle)
+
+
+@contextmanager
+def podman(work: str, layout: str, tag: str) -> Iterator[str]:
+    """`podman pull` into a storage of its own, then `podman image mount` (vfs: a plain directory)."""
+    store = os.path.join(work, f"podman-{tag}-{time.monotonic_ns()}")
+    base = ("podman", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "vfs")
+    image = run(*base, "pull", "--quiet", f"oci:{layout}:{tag}").strip().splitlines()[-1]
+    try:
+        yield run(*base, "image", "mount", image).strip()
+    finally:
+        run(*base, "image", "umount", image)
+        run("rm", "-rf", store)
+
+
+def skopeo(layout: str, tag: str, target: str) -> None:
+    """`skopeo copy` into a directory of blobs, which verifies every digest."""
+    run("skopeo", "copy", "--quiet", "--insecure-policy", f"oci:{layout}:{tag}", f"dir:{target}")
+
+
+def getcap(root: str) -> dict[str, str]:
+    """`getcap -r -n`: path below the root -> text."""
+    lines = run("getcap", "-r", "-n", root).splitlines()
+    pairs = (line[len(root) :].split(" ", 1) for line in lines)
+    return {path: text for path, text in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Containerd:
+    """A containerd of its own with the overlayfs snapshotter."""
+
+    work: str
+
+    @classmethod
+    @contextmanager
+    def started(cls, work: str) -> Iterator[Containerd]:
+        os.makedirs(work, exist_ok=True)
+        with open(os.path.join(work, "config.toml"), "w", encoding="utf-8") as config:
+            config.write(CONFIG.format(work=work))
+        with open(os.path.join(work, "log"), "wb") as log:
+            daemon = subprocess.Popen(("containerd", "--config", config.name), stdout=log, stderr=log)
+        try:
+            self = cls(work)
+            self._wait(daemon)
+            yield self
+        finally:
+            daemon.terminate()
+            daemon.wait()
+
+    def _wait(self, daemon: subprocess.Popen[bytes]) -> None:
+        for _ in range(200):
+            done = subprocess.run(self._ctr("version"), capture_output=True, check=False)
+            if done.returncode == 0:
+                return
+            if daemon.poll() is not None:
+                break
+            time.sleep(0.05)
+        with open(os.path.join(self.work, "log"), encoding="utf-8") as log:
+            raise RuntimeError(f"containerd did not start: {log.read()}")
+
+    @contextmanager
+    def mounted(self, layout: str, tag: str) -> Iterator[str]:
+        """`ctr images import` and `ctr images mount`: the overlay's mount point."""
+        name = f"tests.example/{time.monotonic_ns()}"
+        archive = os.path.join(self.work, "image.tar")
+        run("skopeo", "copy", "--quiet", "--insecure-policy", f"oci:{layout}:{tag}", f"oci-archive:{archive}:{tag}")
+        target = os.path.join(self.work, "mount")
+        os.makedirs(target, exist_ok=True)
+        run(*self._ctr("images", "import", "--base-name", name, archive))
+        os.unlink(archive)
+        run(*self._ctr("images", "mount", "--snapshotter", "overlayfs", f"{name}:{tag}", target))
+        try:
+            yield target
+        finally:
+            run(*self._ctr("images", "unmount", "--rm", target))
+            run(*self._ctr("images", "rm", "--sync", f"{name}:{tag}"))
+
+    def _ctr(self, *arguments: str) -> tuple[str, ...]:
+        return ("ctr", "--address", f"{self.work}/sock", *arguments)
+
+
+def run(*command: str) -> str:
+    """Its standard output; RuntimeError with what it said when it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+    return done.stdout

@@ -22,11 +22,11 @@ from caplet.run.status import Observed, parse_status
 from caplet.runtimes import runc
 
 if TYPE_CHECKING:
-    from caplet.kernel.caps import Caps
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
     from caplet.image.rootfs import Rootfs
+    from caplet.kernel.caps import Caps
     from caplet.runtimes.model import Spec
 
 RuntimeName = Literal["runc", "crun", "embedded"]

@@ -64,7 +64,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, filesystem: str = "", flags: int = 0, data: str = "") -> None:
-    """As mount(2) does; `target` is part of the OSError."""
+    """Mount a file system; `target` is part of the OSError."""
     _check(
         _libc.mount(source.encode(), os.fsencode(target), filesystem.encode(), flags, data.encode()), target
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from caplet.errors import InvalidInput
 from caplet.image.entry import Kind
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from caplet.image.config import ImageConfig
     from caplet.image.node import Node
     from caplet.image.passwd import User
-    from caplet.image.rootfs import Rootfs
+    from caplet.image.rootfs import Resolved, Rootfs
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where the image's environment has no PATH (containerd pkg/oci/spec.go, defaultUnixEnv)."""
@@ -39,6 +39,14 @@ BINPRM_BUF_SIZE = 256
 
 _ELF = b"\x7fELF"
 _TERMINATORS = b" \t\0"
+
+
+class Files(Protocol):
+    """What is needed of a file system: a `Rootfs`, or a `TopDown` that reads few layers."""
+
+    def resolve(self, path: bytes, *, follow: bool = True, links: int = ...) -> Resolved: ...
+
+    def read(self, node: Node, limit: int | None = None) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +116,15 @@ def image_argv(config: ImageConfig, command: Sequence[str] = (), args: Sequence[
 
     containerd internal/cri/opts/spec_opts.go, WithProcessArgs. Raises InvalidInput where nothing is named.
     """
-    argv = (*command, *args) if command else (*config.entrypoint, *(args or config.cmd))
+    entrypoint = () if config.entrypoint == ("",) else config.entrypoint
+    argv = (*command, *args) if command else (*entrypoint, *(args or config.cmd))
     if not argv:
         raise InvalidInput("the image names no program: it has neither ENTRYPOINT nor CMD", "give a command")
     return tuple(argv)
 
 
 def find_program(
-    rootfs: Rootfs, argv: Sequence[str], env: Iterable[str] = (), working_dir: str = "/"
+    rootfs: Files, argv: Sequence[str], env: Iterable[str] = (), working_dir: str = "/"
 ) -> Program:
     """Looks argv[0] up. That it is missing or not executable is the result's `problem`, not an exception."""
     finder = _Finder(rootfs, _absolute(working_dir))
@@ -163,7 +172,7 @@ def _class_bits(node: Node, user: User) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Finder:
-    rootfs: Rootfs
+    rootfs: Files
     working_dir: bytes
 
     def executable(self, name: bytes) -> Link | Problem:

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compressed layers: gzip (RFC 1952), zstd (RFC 8878) or plain, as containerd tells them apart: by their first bytes.
+
+Reading is bounded: a stream that ends early, has rubbish behind it, fails its checksum, asks for a huge window or
+grows beyond reason is an ImageError. Writing is deterministic: the same bytes give the same layer.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import zlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from caplet.errors import ImageError
+from caplet.image.blobs import CHUNK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+igzip: ModuleType | None
+try:
+    from isal import igzip_lib as igzip
+    from isal.isal_zlib import crc32
+except ImportError:  # no wheel for this machine: zlib does the same at 0.4 of the speed
+    igzip = None
+    from zlib import crc32
+
+
+class Compression(Enum):
+    """How a layer is written."""
+
+    STORED = "stored"
+    """gzip without compression: the same bytes on every machine and with every zlib, and nearly free."""
+    GZIP = "gzip"
+    """zlib level 6. Other builds of zlib (zlib-ng, zlib-chromium) write other bytes for the same content."""
+    ZSTD = "zstd"
+    PLAIN = "plain"
+
+
+MAX_DECOMPRESSED = 64 << 30
+"""64 GiB: more than any image that a node could start."""
+MAX_RATIO = 1000
+RATIO_GUARD_ABOVE = 1 << 30
+"""Beyond 1 GiB a stream that has grown by more than MAX_RATIO is a bomb: deflate cannot do more than 1032, and a real
+layer of that size has files in it."""
+ZSTD_WINDOW_LOG = 27
+"""128 MiB, zstd's own limit for what a decoder must support (`--ultra --long=27`), and klauspost/compress' default is less."""
+MAX_MEMBERS = 1 << 20
+"""gzip members or zstd frames of a layer: eStargz and zstd:chunked begin one for each file."""
+FIRST_BITE = 1 << 12
+"""Input a member gets first: what it leaves is copied, so a member of 20 bytes must not cost a copy of 256 KiB."""
+
+GZIP_MAGIC = b"\x1f\x8b\x08"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MAGIC_LENGTH = 10
+"""containerd looks at ten bytes (pkg/archive/compression/compression.go, DecompressStream)."""
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Decoder(Protocol):
+    """The interface of bz2.BZ2Decompressor, which isal and zstd have too."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
+
+
+class _Zlib:
+    """zlib's gzip decoder with that interface: the fall-back for a machine without isal."""
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(wbits=31)
+        self.eof = False
+        self.needs_input = True
+        self.unused_data = b""
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+        out = self._decoder.decompress(self._decoder.unconsumed_tail + data, max(max_length, 0))
+        self.eof = self._decoder.eof
+        self.unused_data = self._decoder.unused_data
+        self.needs_input = not self.eof and not self._decoder.unconsumed_tail and len(out) != max_length
+        return out
+
+
+def detect(head: bytes) -> Compression:
+    """As containerd's DetectCompression: by magic number; everything else is a plain tar."""
+    if head.startswith(GZIP_MAGIC):
+        return Compression.GZIP
+    if head.startswith(ZSTD_MAGIC) or (
+        len(head) >= 8 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
+    ):
+        return Compression.ZSTD  # the second: a skippable frame first (pzstd)
+    return Compression.PLAIN
+
+
+def decompressed(stream: Readable) -> Iterator[bytes]:
+    """The content of a compressed or plain stream, in pieces of at most CHUNK bytes. It is read to its end."""
+    head = _read_head(stream)
+    found = detect(head)
+    if found is Compression.PLAIN:
+        yield from _plain(stream, head)
+        return
+    yield from _members(
+        stream, head, _gzip_decoder if found is Compression.GZIP else _zstd_decoder, found.value
+    )
+
+
+def _read_head(stream: Readable) -> bytes:
+    head = b""
+    while len(head) < _MAGIC_LENGTH:
+        piece = stream.read(CHUNK)
+        if not piece:
+            break
+        head += piece
+    return head
+
+
+def _plain(stream: Readable, piece: bytes) -> Iterator[bytes]:
+    total = 0
+    while piece:
+        total += len(piece)
+        if total > MAX_DECOMPRESSED:
+            raise ImageError(f"a layer is larger than {MAX_DECOMPRESSED >> 30} GiB")
+        yield piece
+        piece = stream.read(CHUNK)
+
+
+def _gzip_decoder() -> _Decoder:
+    if igzip is None:
+        return _Zlib()
+    decoder: _Decoder = igzip.IgzipDecompressor(flag=igzip.DECOMP_GZIP)
+    return decoder
+
+
+def _zstd_decoder() -> _Decoder:
+    decoder: _Decoder = zstd.ZstdDecompressor(
+        options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+    )
+    return decoder
+
+
+def _members(stream: Readable, buffer: bytes, new: Callable[[], _Decoder], name: str) -> Iterator[bytes]:
+    """Members (gzip) or frames (zstd) one after the other until the stream ends.
+
+    What follows the last one must be another: Go's compress/gzip (Reader.Read, "Read the next header") and klauspost's
+    zstd, which containerd uses, refuse trailing bytes, also zeros that gzip(1) forgives.
+    """
+    at = members = given = 0
+    taken = len(buffer)
+    decoder: _Decoder | None = None
+    bite = FIRST_BITE
+    while True:
+        if at == len(buffer) and (decoder is None or decoder.needs_input):
+            buffer, at = stream.read(CHUNK), 0
+            taken += len(buffer)
+            if not buffer and decoder is not None:
+                raise ImageError(f"a {name} layer is truncated")
+            if not buffer:
+                return
+        if decoder is None:
+            decoder, bite, members = new(), FIRST_BITE, members + 1
+            if members > MAX_MEMBERS:
+                raise ImageError(f"a {name} layer has more than {MAX_MEMBERS} members")
+        data = buffer[at : at + bite] if decoder.needs_input else b""
+        at += len(data)
+        bite = min(bite * 4, CHUNK)
+        piece = _decode(decoder, data, name)
+        if decoder.eof:
+            at -= len(decoder.unused_data)
+            decoder = None
+        if piece:
+            given += len(piece)
+            _guard(taken, given, name)
+            yield piece
+
+
+def _decode(decoder: _Decoder, data: bytes, name: str) -> bytes:
+    try:
+        return decoder.decompress(data, CHUNK)
+    except (zlib.error, zstd.ZstdError, EOFError, ValueError) as error:
+        raise ImageError(f"a {name} layer is broken: {error}") from None
+    except MemoryError:
+        raise ImageError(f"a {name} layer needs more memory than there is") from None
+
+
+def _guard(taken: int, given: int, name: str) -> None:
+    if given > MAX_DECOMPRESSED:
+        raise ImageError(f"a {name} layer grows beyond {MAX_DECOMPRESSED >> 30} GiB")
+    if given > RATIO_GUARD_ABOVE and given > taken * MAX_RATIO:
+        raise ImageError(
+            f"a {name} layer grows by more than {MAX_RATIO}:1, to over {given >> 30} GiB: a bomb"
+        )
+
+
+class Compressor:
+    """Takes a stream in pieces, gives the compressed stream in pieces. This one leaves it as it is."""
+
+    def write(self, data: bytes) -> bytes:
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        """Give back what it holds, finished or not."""
+
+
+def compressor(kind: Compression) -> Compressor:
+    return {
+        Compression.STORED: StoredGzip,
+        Compression.GZIP: ParallelGzip,
+        Compression.ZSTD: Zstd,
+        Compression.PLAIN: Compressor,
+    }[kind]()
+
+
+GZIP_HEADER = GZIP_MAGIC + b"\0" + b"\0\0\0\0" + b"\0\xff"
+"""No flags, no time, no name, operating system 255 (unknown): nothing of this machine."""
+
+
+def _trailer(checksum: int, length: int) -> bytes:
+    return struct.pack("<LL", checksum, length & 0xFFFFFFFF)
+
+
+class StoredGzip(Compressor):
+    """gzip whose deflate blocks are all *stored* (RFC 1951, 3.2.4): a pure function of the content."""
+
+    BLOCK = 65535
+    """The longest stored block."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._checksum = 0
+        self._length = 0
+        self._head = GZIP_HEADER
+
+    def write(self, data: bytes) -> bytes:
+        self._checksum = crc32(data, self._checksum)
+        self._length += len(data)
+        self._held += data
+        whole = len(self._held) // self.BLOCK * self.BLOCK
+        if not whole:
+            return b""
+        view = bytes(self._held[:whole])
+        del self._held[:whole]
+        parts = [self._head]
+        self._head = b""
+        for start in range(0, whole, self.BLOCK):
+            parts += (b"\0\xff\xff\0\0", view[start : start + self.BLOCK])
+        return b"".join(parts)
+
+    def finish(self) -> bytes:
+        size = len(self._held)
+        last = struct.pack("<BHH", 1, size, size ^ 0xFFFF)
+        return self._head + last + bytes(self._held) + _trailer(self._checksum, self._length)
+
+
+class ParallelGzip(Compressor):
+    """gzip of zlib level 6 in independent blocks that all processors work on; their number does not change the bytes."""
+
+    BLOCK = 1 << 20
+    """Content of one block: large enough that beginning without history costs under 1 %."""
+    LEVEL = 6
+
+    def __init__(self) -> None:
+        workers = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="caplet-gzip")
+        self._pending: deque[Future[bytes]] = deque()
+        self._most = workers + 1
+        self._held = bytearray()
+        self._checksum = 0
+        self._length = 0
+        self._head = GZIP_HEADER
+
+    def write(self, data: bytes) -> bytes:
+        self._checksum = crc32(data, self._checksum)
+        self._length += len(data)
+        self._held += data
+        out = [self._head]
+        self._head = b""
+        while len(self._held) >= self.BLOCK:
+            block = bytes(self._held[: self.BLOCK])
+            del self._held[: self.BLOCK]
+            self._pending.append(self._pool.submit(self._deflate, block, zlib.Z_FULL_FLUSH))
+            if len(self._pending) > self._most:
+                out.append(self._pending.popleft().result())
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        out = [self._head, *(one.result() for one in self._pending)]
+        out.append(self._deflate(bytes(self._held), zlib.Z_FINISH))
+        return b"".join(out) + _trailer(self._checksum, self._length)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @classmethod
+    def _deflate(cls, block: bytes, flush: int) -> bytes:
+        encoder = zlib.compressobj(cls.LEVEL, zlib.DEFLATED, -15)
+        return encoder.compress(block) + encoder.flush(flush)
+
+
+class Zstd(Compressor):
+    """zstd level 3 with a checksum, on one thread: a function of the content and the library's version."""
+
+    LEVEL = 3
+
+    def __init__(self) -> None:
+        options: dict[int, int] = {
+            zstd.CompressionParameter.compression_level: self.LEVEL,
+            zstd.CompressionParameter.checksum_flag: 1,
+        }
+        self._encoder = zstd.ZstdCompressor(options=options)
+
+    def write(self, data: bytes) -> bytes:
+        return self._encoder.compress(data)
+
+    def finish(self) -> bytes:
+        return self._encoder.flush()

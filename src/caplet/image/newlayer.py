@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer that is being made: a stream of tar bytes becomes a compressed blob with its two digests.
+
+The bytes go to an anonymous temporary file, which no crash can leave behind; a layer is never held in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from caplet.errors import ImageError
+from caplet.image.blobs import InMemory, OpenFile, Stored
+from caplet.image.compression import Compression, compressor
+from caplet.image.descriptor import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER, Descriptor, Digest
+
+if TYPE_CHECKING:
+    from caplet.image.blobs import Blob
+
+IN_MEMORY = 1 << 20
+"""Up to 1 MiB stays in memory: most layers that give one file a capability need no temporary file."""
+
+_SUFFIX = {
+    Compression.STORED: ("+gzip", ".gzip"),
+    Compression.GZIP: ("+gzip", ".gzip"),
+    Compression.ZSTD: ("+zstd", ".zstd"),
+    Compression.PLAIN: ("", ""),
+}
+
+
+def layer_type(compression: Compression, manifest_type: str) -> str:
+    """The media type of a layer in a manifest of that family."""
+    oci, docker = _SUFFIX[compression]
+    return DOCKER_LAYER + docker if manifest_type == DOCKER_MANIFEST else OCI_LAYER + oci
+
+
+@dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A finished layer that no image holds yet."""
+
+    compression: Compression
+    digest: Digest
+    size: int
+    diff_id: Digest
+    blob: Blob
+
+    def descriptor(self, manifest_type: str) -> Descriptor:
+        return Descriptor(layer_type(self.compression, manifest_type), self.digest, self.size)
+
+
+class LayerWriter:
+    """`with LayerWriter(...) as out:` give `out.write` the tar's bytes, then `out.finish()`.
+
+    `directory` is where the temporary file may lie: beside the output, where there is room for it
+    (`copy.spool_directory`).
+    """
+
+    def __init__(self, compression: Compression = Compression.STORED, directory: str | None = None) -> None:
+        self.compression = compression
+        self._directory = directory
+        self._compressor = compressor(compression)
+        self._content = hashlib.sha256()
+        self._packed = hashlib.sha256()
+        self._memory = bytearray()
+        self._file: OpenFile | None = None
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._compressor.close()
+
+    def write(self, data: bytes) -> None:
+        self._content.update(data)
+        self._store(self._compressor.write(data))
+
+    def finish(self) -> NewLayer:
+        self._store(self._compressor.finish())
+        blob: Blob = InMemory(bytes(self._memory))
+        if self._file is not None:
+            self._spill()
+            blob = Stored(self._file, 0, self._size)
+        return NewLayer(
+            self.compression,
+            Digest("sha256", self._packed.hexdigest()),
+            self._size,
+            Digest("sha256", self._content.hexdigest()),
+            blob,
+        )
+
+    def _store(self, packed: bytes) -> None:
+        self._packed.update(packed)
+        self._size += len(packed)
+        self._memory += packed
+        if len(self._memory) > IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        try:
+            if self._file is None:
+                # O_TMPFILE where the file system has it, else unlinked at once.
+                with tempfile.TemporaryFile(dir=self._directory, buffering=0) as opened:
+                    self._file = OpenFile(os.dup(opened.fileno()))
+            view = memoryview(self._memory)
+            while view:
+                view = view[os.write(self._file.fd, view) :]
+        except OSError as error:
+            where = self._directory or tempfile.gettempdir()
+            raise ImageError(f"cannot write a temporary file in {where}: {error.strerror}") from None
+        self._memory = bytearray()

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A place beside the output where it is built, to be renamed over it when it is whole.
+
+However the process ends, the output is the old one or the new one. What a killed process leaves here, the next write
+to the same output removes: a staging place is locked (flock(2)) by the process that fills it, so one without a lock is
+nobody's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARK = ".caplet-"
+MAX_TRIES = 16
+
+
+class Staging:
+    """A new directory or file named `.NAME.caplet-RANDOM` in `parent`; removed on exit unless it was renamed away."""
+
+    def __init__(self, parent: str, name: str, *, directory: bool) -> None:
+        self._parent = parent
+        self._prefix = f".{name}{MARK}"
+        self._directory = directory
+        self.path = ""
+        self.fd = -1
+        """Open on the file (for writing) or on the directory."""
+
+    def __enter__(self) -> Self:
+        self._remove_abandoned()
+        for _ in range(MAX_TRIES):
+            if self._create():
+                return self
+        raise OSError(0, "another process removes the staging place again and again", self._parent)
+
+    def __exit__(self, *failure: object) -> None:
+        with contextlib.suppress(OSError):
+            # Ours is the one that our descriptor is open on: after a rename another may have the name.
+            if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+                _remove(self.path)
+        os.close(self.fd)
+
+    def _create(self) -> bool:
+        """Create and lock it; False where another process took it for abandoned in between."""
+        self.path = os.path.join(self._parent, self._prefix + secrets.token_hex(6))
+        if self._directory:
+            os.mkdir(self.path)
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        else:
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(
+            OSError
+        ):  # some network file systems have no locks: nothing is taken for abandoned
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+                return True
+        except FileNotFoundError:
+            pass
+        os.close(self.fd)
+        return False
+
+    def _remove_abandoned(self) -> None:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._parent):
+                if name.startswith(self._prefix):
+                    with contextlib.suppress(OSError), _locked(os.path.join(self._parent, name)) as path:
+                        _remove(path)
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[str]:
+    """Hold the lock of an abandoned place; BlockingIOError where a living process has it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path
+    finally:
+        os.close(fd)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        os.unlink(path)
+
+
+def is_staging(name: str) -> bool:
+    """Whether a name in a directory is one of ours."""
+    return name.startswith(".") and MARK in name
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # EINVAL: a file system that does not know it
+            os.fsync(fd)
+    finally:
+        os.close(fd)

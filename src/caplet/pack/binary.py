@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program to pack: `FILE[:PATH][=CAPS]`, as `./server`, `./server:/usr/bin/server=NET_BIND_SERVICE`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from caplet.errors import InvalidInput
+from caplet.image.elf import Elf, read_elf
+from caplet.kernel.filecaps import FileCaps
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+PATH_MAX = 4096
+"""linux/limits.h, with the NUL at the end."""
+NAME_MAX = 255
+WHITEOUT = b".wh."
+"""Names that begin so delete files when a layer is applied (image-spec layer.md, "Whiteouts")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """What one argument of `caplet pack` says."""
+
+    file: str
+    """On this machine."""
+    path: bytes
+    """Absolute, in the image."""
+    caps: FileCaps | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Binary:
+        """`FILE[:PATH][=CAPS]`; without a PATH the file goes to `/` under its own name.
+
+        The PATH is absolute, so it begins at the last `:/`. Capabilities may hold `=` themselves (`cap_net_raw=ep`): they
+        begin after the first `=` that is followed by valid ones.
+        """
+        place, caps = _split_caps(text)
+        file, colon, rest = place.rpartition(":/")
+        if not colon:
+            file, rest = place, os.path.basename(os.path.normpath(place))
+        if not file:
+            raise InvalidInput(
+                f"{text!r} names no file", "write FILE[:PATH][=CAPS], as ./server=NET_BIND_SERVICE"
+            )
+        return cls(file, image_path("/" + rest), caps)
+
+
+def _split_caps(text: str) -> tuple[str, FileCaps | None]:
+    wrong: InvalidInput | None = None
+    at = text.find("=")
+    while at >= 0:
+        try:
+            return text[:at], image_caps(text[at + 1 :])
+        except InvalidInput as error:
+            wrong = wrong or error
+        at = text.find("=", at + 1)
+    if wrong is not None:
+        raise wrong
+    return text, None
+
+
+def image_caps(text: str) -> FileCaps:
+    """File capabilities that hold on every machine: without a root user id."""
+    caps = FileCaps.parse(text)
+    if caps.rootid is not None:
+        raise InvalidInput(
+            f"{text}: a root user id has no place in an image",
+            "an attribute of revision 3 is void on other machines, and keeps a program from starting on an idmapped mount",
+        )
+    return caps
+
+
+def image_path(text: str) -> bytes:
+    """An absolute path that can be a file's in a layer; InvalidInput says what is wrong with it."""
+    path = os.fsencode(text)
+    if not text.startswith("/"):
+        raise InvalidInput(f"{text}: a path in the image begins with /", f"write /{text}")
+    parts = path[1:].split(b"/")
+    if any(part in (b"", b".", b"..") for part in parts):
+        raise InvalidInput(f"{text}: not a plain path", "write it without empty, . and .. parts")
+    if b"\0" in path or len(path) >= PATH_MAX or any(len(part) > NAME_MAX for part in parts):
+        raise InvalidInput(f"{text[:64]}: no file can have this path")
+    if any(part.startswith(WHITEOUT) for part in parts):
+        raise InvalidInput(f"{text}: in a layer, a name that begins with .wh. deletes a file")
+    return path
+
+
+def open_program(file: str) -> tuple[BinaryIO, Elf]:
+    """The file, open, with its ELF head. InvalidInput: it is no static Linux program."""
+    # O_NONBLOCK: opening a FIFO would wait for its writer.
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _must_be_file(file, os.fstat(descriptor).st_mode)
+        program = os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    try:
+        return program, _static(read_elf(program))
+    except InvalidInput as error:
+        program.close()
+        raise InvalidInput(f"{file}: {error.message}", error.hint) from None
+
+
+def _must_be_file(file: str, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise InvalidInput(f"{file} is a directory", "name the program in it")
+    if not stat.S_ISREG(mode):
+        raise InvalidInput(f"{file} is not a regular file")
+
+
+def _static(elf: Elf) -> Elf:
+    if elf.interpreter is not None:
+        loader = os.fsdecode(elf.interpreter)
+        raise InvalidInput(
+            f"it is dynamically linked: the image would lack its loader, {loader}",
+            "link it statically (Go: CGO_ENABLED=0; Rust: --target x86_64-unknown-linux-musl; C: -static), "
+            "or build the image otherwise and use `caplet grant` on it",
+        )
+    if not elf.static:
+        raise InvalidInput("not a program, but a library: it needs other libraries and has no loader")
+    return elf

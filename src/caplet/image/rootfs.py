@@ -21,9 +21,12 @@ from caplet.image.tarreader import TarReader
 from caplet.image.tarwriter import TarWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     from caplet.image.divergence import Divergence
+
+    Watch: TypeAlias = Callable[[int, TarReader], Iterable[Entry]]
 
 MAX_ENTRIES = 5_000_000
 """Entries of an image's layers together: ten times the largest real images, and below 1 GB of memory."""
@@ -60,10 +63,14 @@ class _Cancelled(Exception):
 class Rootfs:
     """Looks up files by absolute paths (b"/usr/bin/ping"; a leading slash may be left out)."""
 
-    def __init__(self, layers: Sequence[HasChunks]) -> None:
-        """Reads all layers, lowest first in `layers`. Raises CapletError where one is damaged or cannot be unpacked."""
+    def __init__(self, layers: Sequence[HasChunks], watch: Watch | None = None) -> None:
+        """Reads all layers, lowest first in `layers`. Raises CapletError where one is damaged or cannot be unpacked.
+
+        `watch` sees each layer's entries pass: it gets the layer's index and reader, and what it returns is unpacked
+        instead of the reader. It runs on the layer's own thread, and may read the content of the current entry.
+        """
         self._layers = tuple(layers)
-        uppers = _read(self._layers)
+        uppers = _read(self._layers, watch or _unwatched)
         self.divergent: list[Divergence] = []
         """Paths that other engines show differently."""
         for index, upper in enumerate(uppers):
@@ -252,7 +259,12 @@ class _Bytes:
         yield self.data
 
 
-def _read(layers: Sequence[HasChunks]) -> list[Upper]:
+def _unwatched(index: int, reader: TarReader) -> TarReader:
+    del index
+    return reader
+
+
+def _read(layers: Sequence[HasChunks], watch: Watch) -> list[Upper]:
     """Unpacks the layers in memory, several at a time. The first failure, by layer, is what is raised."""
     stop = threading.Event()
     budget = _Budget()
@@ -261,7 +273,7 @@ def _read(layers: Sequence[HasChunks]) -> list[Upper]:
         upper = Upper(index)
         try:
             with _naming(index):
-                upper.apply(budget.counted(TarReader(_until(stop, layers[index].chunks()))))
+                upper.apply(budget.counted(watch(index, TarReader(_until(stop, layers[index].chunks())))))
         except BaseException:
             stop.set()
             raise

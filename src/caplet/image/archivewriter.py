@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from caplet.image import jsontext
-from caplet.image.archive import MANIFEST_FILE
+from caplet.image.archive import MANIFEST_FILE, familiar
 from caplet.image.layer import Entry, Kind, TarWriter
 from caplet.image.layout import INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT
 from caplet.image.place import write_all, write_out
@@ -61,7 +61,7 @@ def docker_manifest(config: Descriptor, layers: Iterable[Descriptor], tag: str) 
     return [
         {
             "Config": _name(config),
-            "RepoTags": [tag] if tag else None,
+            "RepoTags": [familiar(tag)] if tag else None,
             "Layers": [_name(layer) for layer in layers],
         }
     ]

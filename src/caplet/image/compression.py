@@ -112,10 +112,15 @@ def detect(head: bytes) -> Compression:
     return Compression.PLAIN
 
 
-def decompressed(stream: Readable) -> Iterator[bytes]:
-    """The content of a compressed or plain stream, in pieces of at most CHUNK bytes. It is read to its end."""
+def decompressed(stream: Readable, *, sniff: bool = True) -> Iterator[bytes]:
+    """The content of a compressed or plain stream, in pieces of at most CHUNK bytes. It is read to its end.
+
+    Without `sniff` it must be plain: what looks compressed is an ImageError.
+    """
     head = _read_head(stream)
     found = detect(head)
+    if found is not Compression.PLAIN and not sniff:
+        raise ImageError(f"a layer is compressed ({found.value}) where its media type says a plain tar")
     if found is Compression.PLAIN:
         yield from _plain(stream, head)
         return

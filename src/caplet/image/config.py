@@ -168,4 +168,5 @@ def _diff_ids(raw: Mapping[str, Any], what: str) -> tuple[Digest, ...]:
     kind = jsontext.string(rootfs, "type", f"{what}: rootfs")
     if kind != "layers":
         raise InvalidInput(f"{what}: rootfs has the type {kind!r}, not 'layers'")
-    return tuple(Digest.parse(one) for one in jsontext.strings(rootfs, "diff_ids", f"{what}: rootfs"))
+    listed = jsontext.strings(rootfs, "diff_ids", f"{what}: rootfs")
+    return tuple(Digest.parse(one, f"{what}: diff_ids") for one in listed)

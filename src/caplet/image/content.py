@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from caplet.errors import ImageError
 from caplet.image.blobs import CHUNK, VerifiedReader
 from caplet.image.compression import decompressed
+from caplet.image.descriptor import OCI_LAYER, OCI_NONDISTRIBUTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +30,19 @@ THREAD_FROM = 4 * CHUNK
 """Smaller blobs are hashed in place: starting a thread takes longer."""
 
 
+_PLAIN = frozenset({OCI_LAYER, OCI_NONDISTRIBUTABLE})
+"""Where containerd takes the media type's word that nothing is compressed (core/images/mediatypes.go, DiffCompression);
+of all other types it looks at the first bytes."""
+
+
 def layer_chunks(source: BlobSource, descriptor: Descriptor, diff_id: Digest, what: str) -> Iterator[bytes]:
     """The uncompressed tar in pieces. The last step raises ImageError if the blob or the content was not right."""
     blob_hash, content_hash = descriptor.digest.hasher(), diff_id.hasher()
     reader = VerifiedReader(source, descriptor)
     worker: _Inline = _Helper() if descriptor.size >= THREAD_FROM else _Inline()
+    sniff = descriptor.media_type not in _PLAIN
     try:
-        for piece in decompressed(_Hashed(reader, blob_hash, worker)):
+        for piece in decompressed(_Hashed(reader, blob_hash, worker), sniff=sniff):
             worker.update(content_hash, piece)
             yield piece
         worker.drain()

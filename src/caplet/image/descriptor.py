@@ -68,14 +68,19 @@ class Digest:
     hex: str
 
     @classmethod
-    def parse(cls, text: str) -> Digest:
+    def parse(cls, text: str, what: str = "") -> Digest:
+        """The digest that `text` spells; `what` says in messages where it stands."""
+        where = f"{what}: " if what else ""
         algorithm, colon, digits = text.partition(":")
         if not colon:
-            raise InvalidInput(f"{text!r} is not a digest: ALGORITHM:HEX expected")
-        if algorithm not in _HEX_LENGTH:
-            raise InvalidInput(f"digest {text!r}: unknown algorithm {algorithm!r} (known: sha256, sha512)")
-        if len(digits) != _HEX_LENGTH[algorithm] or not _HEX.fullmatch(digits):
-            raise InvalidInput(f"digest {text!r}: not {_HEX_LENGTH[algorithm]} lower-case hexadecimal digits")
+            raise InvalidInput(f"{where}{text!r} is not a digest: ALGORITHM:HEX expected")
+        length = _HEX_LENGTH.get(algorithm)
+        if length is None:
+            raise InvalidInput(
+                f"{where}digest {text!r}: unknown algorithm {algorithm!r} (known: {', '.join(_HEX_LENGTH)})"
+            )
+        if len(digits) != length or not _HEX.fullmatch(digits):
+            raise InvalidInput(f"{where}digest {text!r}: not {length} lower-case hexadecimal digits")
         return cls(algorithm, digits)
 
     @classmethod
@@ -187,7 +192,7 @@ class Descriptor:
         platform = raw.get("platform")
         return cls(
             jsontext.string(raw, "mediaType", what),
-            Digest.parse(jsontext.string(raw, "digest", what)),
+            Digest.parse(jsontext.string(raw, "digest", what), what),
             size,
             jsontext.texts(raw, "annotations", what),
             None

@@ -37,6 +37,14 @@ def layer_type(compression: Compression, manifest_type: str) -> str:
     return DOCKER_LAYER + docker if manifest_type == DOCKER_MANIFEST else OCI_LAYER + oci
 
 
+def compression_of(media_type: str) -> Compression:
+    """How a layer of that media type is compressed: what to choose for one that takes its place."""
+    for ending, compression in (("gzip", Compression.GZIP), ("zstd", Compression.ZSTD)):
+        if media_type.endswith(ending):
+            return compression
+    return Compression.PLAIN
+
+
 @dataclass(frozen=True, slots=True)
 class NewLayer:
     """A finished layer that no image holds yet."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from caplet.errors import InvalidInput
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.kernel.credentials import Credentials, Denied, Securebits
-from caplet.kernel.filecaps import FileCaps
+from caplet.kernel.filecaps import MAX_SIZE, FileCaps
 from caplet.kernel.namespaces import INITIAL, IdMap, UserNamespace
 from caplet.kernel.versions import ID_CHANGED, NEWEST, Kernel
 
@@ -147,7 +147,7 @@ class Bprm:
 def execve(
     cred: Credentials, program: Program, kernel: Kernel = NEWEST, unsafe: Unsafe = Unsafe.NONE
 ) -> Credentials:
-    """Give what `program` starts with; raises Denied where execve(2) fails, and the caller keeps its own."""
+    """Give what `program` starts with; raises Denied where the call fails, and then the caller keeps its own."""
     bprm = Bprm(cred, cred, program, kernel, unsafe)
     for step in STEPS:
         bprm = step(bprm)
@@ -346,11 +346,20 @@ def _caps_that_count(bprm: Bprm) -> FileCaps | None:
         return None
     file = program.caps
     if isinstance(file, bytes):
-        try:
-            file = FileCaps.decode(file)
-        except InvalidInput as error:
-            raise Denied(errno.EINVAL, error.message) from None
+        file = _decoded(file)
     root = program.root(file.rootid or 0)
     if root is None or not bprm.old.user_ns.is_root(root):
         return None
     return file
+
+
+def _decoded(value: bytes) -> FileCaps:
+    """The errors of get_vfs_caps_from_disk(), which reads into a buffer of the largest size that there is."""
+    if len(value) > MAX_SIZE:
+        raise Denied(
+            errno.ERANGE, f"the security.capability attribute has {len(value)} bytes, more than {MAX_SIZE}"
+        )
+    try:
+        return FileCaps.decode(value)
+    except InvalidInput as error:
+        raise Denied(errno.EINVAL, error.message) from None

@@ -10,8 +10,8 @@
     inheritable  le32
     rootid       le32   user id of the owning user namespace    revision 3
 
-Revision 1 has 12 bytes, 2 has 20 and 3 (Linux 4.14) has 24; execve(2) fails with EINVAL on any other
-(`security/commoncap.c`, get_vfs_caps_from_disk). The effective bit is one for the file, not one for each capability.
+Revision 1 has 12 bytes, 2 has 20 and 3 (Linux 4.14) has 24; execve(2) fails with EINVAL on any other revision or size, and
+with ERANGE on more than 24 bytes (`security/commoncap.c`, get_vfs_caps_from_disk; seen on 6.18). The effective bit is one for the file, not one for each capability.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ _FLAGS_MASK = (1 << _REVISION_SHIFT) - 1
 _FLAG_EFFECTIVE = 1
 _SIZES = {1: 12, 2: 20, 3: 24}
 """XATTR_CAPS_SZ_1, _2, _3."""
+
+MAX_SIZE = max(_SIZES.values())
+"""XATTR_CAPS_SZ."""
 
 _INVALID_ID = 0xFFFFFFFF
 """(uid_t)-1: no user has it."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from caplet.errors import Unavailable
 from caplet.kernel import syscalls as k
 from caplet.kernel.credentials import Denied
+from caplet.kernel.namespaces import NO_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +107,7 @@ def raw(call: k.Syscall, namespaces: Mapping[UserNamespace, int] | None = None) 
         case k.Setfsgid(fsgid):
             return Raw("setfsgid", (fsgid,))
         case k.Setgroups(groups):
-            return Raw("setgroups", (len(groups), struct.pack(f"={len(groups)}I", *groups)))
+            return Raw("setgroups", (len(groups), struct.pack(f"={len(groups)}I", *(gid & NO_ID for gid in groups))))
         case k.Capset():
             return Raw("capset", (struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), _capability_data(call)))
         case k.CapbsetDrop(cap):

@@ -116,7 +116,7 @@ def _serve(pid: int, calls: Sequence[k.Syscall], fds: tuple[int, int, int], dead
             elif data:
                 call = calls[int(data)]
                 assert isinstance(call, k.UnshareUser)
-                _write_maps(pid, call)
+                write_maps(pid, call)
                 os.write(replies, b".")
             else:
                 poll.unregister(requests)
@@ -143,6 +143,8 @@ class _Child:
         try:
             if prepare is not None:
                 prepare()
+            for fd in self._namespaces.values():
+                os.set_inheritable(fd, True)
             # Opened now, it shows ids as this user namespace numbers them, whichever the process enters later.
             self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
             self._report()
@@ -201,12 +203,12 @@ def _has_maps(call: k.UnshareUser) -> bool:
 
 
 def _token(call: Raw) -> str:
-    arguments = (f"@{a.hex()}" if isinstance(a, bytes) else str(a) for a in call.arguments)
+    arguments = (f"@{a.hex()}" if isinstance(a, bytes) else f"{a:d}" for a in call.arguments)
     return ",".join([str(call.number), *arguments])
 
 
-def _write_maps(pid: int, call: k.UnshareUser) -> None:
-    """As one who has every capability in the parent of the process's user namespace: only from there may maps be written."""
+def write_maps(pid: int, call: k.UnshareUser) -> None:
+    """Write the maps of the user namespace that the process made, as root of its parent: only from there may they be written."""
     namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     own = os.stat("/proc/self/ns/user").st_ino
     try:

@@ -61,11 +61,22 @@ def _node(path: str, status: os.stat_result, first: str, mtimes: bool) -> Node:
             content = hashlib.file_digest(source, "sha256").hexdigest()
     elif stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
         content = str(status.st_rdev)
-    names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith("trusted."))
+    names = sorted(
+        name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith("trusted.")
+    )
     attributes = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
     when = status.st_mtime_ns if mtimes else 0
     linked = first if stat.S_ISREG(kind) else ""
-    return (kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, when, attributes, content, linked)
+    return (
+        kind,
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        when,
+        attributes,
+        content,
+        linked,
+    )
 
 
 def with_capability(node: Node, value: bytes | None) -> Node:
@@ -151,7 +162,14 @@ class Containerd:
         """`ctr images import` and `ctr images mount`: the overlay's mount point."""
         name = f"tests.example/{time.monotonic_ns()}"
         archive = os.path.join(self.work, "image.tar")
-        run("skopeo", "copy", "--quiet", "--insecure-policy", f"oci:{layout}:{tag}", f"oci-archive:{archive}:{tag}")
+        run(
+            "skopeo",
+            "copy",
+            "--quiet",
+            "--insecure-policy",
+            f"oci:{layout}:{tag}",
+            f"oci-archive:{archive}:{tag}",
+        )
         target = os.path.join(self.work, "mount")
         os.makedirs(target, exist_ok=True)
         run(*self._ctr("images", "import", "--base-name", name, archive))

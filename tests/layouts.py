@@ -165,7 +165,10 @@ class Layout:
     def tag(self, descriptor: Mapping[str, Any], tag: str) -> None:
         annotations = dict(descriptor.get("annotations", {})) | {REF_NAME: tag}
         entries = [one for one in self.entries() if one.get("annotations", {}).get(REF_NAME) != tag]
-        self._json("index.json", {"schemaVersion": 2, "manifests": [*entries, dict(descriptor) | {"annotations": annotations}]})
+        self._json(
+            "index.json",
+            {"schemaVersion": 2, "manifests": [*entries, dict(descriptor) | {"annotations": annotations}]},
+        )
 
     def entries(self) -> list[dict[str, Any]]:
         """The descriptors of index.json."""

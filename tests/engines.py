@@ -12,9 +12,12 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Node = tuple[object, ...]
 Tree = dict[str, Node]
@@ -121,7 +124,7 @@ def getcap(root: str) -> dict[str, str]:
     """`getcap -r -n`: path below the root -> text."""
     lines = run("getcap", "-r", "-n", root).splitlines()
     pairs = (line[len(root) :].split(" ", 1) for line in lines)
-    return {path: text for path, text in pairs}
+    return dict(pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 ELF = b"\x7fELF\x02\x01\x01\0" + bytes(56)
 """What looks like a program to everything that does not execute it."""
@@ -139,13 +141,14 @@ class Layout:
             "rootfs": {"type": "layers", "diff_ids": [digest(one) for one in tars]},
             "history": [{"created_by": f"step {number}"} for number in range(len(tars))],
         } | dict(more or {})
+        kind = f"{OCI}.manifest.v1+json"
         body = {
             "schemaVersion": 2,
-            "mediaType": f"{OCI}.manifest.v1+json",
+            "mediaType": kind,
             "config": self.blob(f"{OCI}.config.v1+json", encode(document)),
             "layers": descriptors,
         } | dict(manifest or {})
-        descriptor = self.blob(body["mediaType"], encode(body))
+        descriptor = self.blob(kind, encode(body))
         if tag is not None:
             self.tag(descriptor, tag)
         return descriptor

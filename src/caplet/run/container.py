@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from caplet.errors import InvalidInput, Unavailable
 from caplet.run import init, keeper, linux, network, unpack
+from caplet.run.available import own_credentials, within
 from caplet.run.devices import with_devices
 from caplet.run.failure import EXIT_RUNTIME_FAILED, exit_code_of
 from caplet.run.prober import Probe, ProbeAnswer
@@ -22,11 +23,10 @@ from caplet.run.status import Observed, parse_status
 from caplet.runtimes import runc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from caplet.image.rootfs import Rootfs
-    from caplet.kernel.caps import Caps
     from caplet.runtimes.model import Spec
 
 RuntimeName = Literal["runc", "crun", "embedded"]
@@ -122,13 +122,17 @@ def run_container(
     probe: str | None = None,
     timeout: float = PROBE_SECONDS,
     relay: bool = True,
+    watch: Callable[[RunResult], object] | None = None,
 ) -> RunResult:
     """Run the container to its end, or until the probe has its answer.
 
     `relay` passes its output on to ours; the ends of both are in the result anyway. Signals that reach this
-    process (where it is the main thread's business) reach the container.
+    process (where it is the main thread's business) reach the container. `watch` is called with what is known when
+    the program has started.
     """
     name, program = find_runtime(runtime)
+    available = own_credentials().caps.bounding
+    spec, _ = within(spec, available)
     _check(spec)
     network.check_sysctls(spec.sysctl, host_network=spec.host_network)
     asked = Probe.parse(probe) if probe is not None else None
@@ -138,7 +142,7 @@ def run_container(
         (archive, files), (stdout, out), (stderr, err) = (descriptors.pipe() for _ in range(3))
         job = init.Job(
             spec=with_devices(spec),
-            calls=runc.system_calls(spec.process, _available()),
+            calls=runc.system_calls(spec.process, available),
             runtime=name,
             program=program,
             archive=archive,
@@ -166,7 +170,7 @@ def run_container(
         result = RunResult(name)
         outputs = _Outputs(relay)
         with _forwarding(sandbox):
-            _watch(sandbox, {stdout: 1, stderr: 2}, outputs, result)
+            _watch(sandbox, {stdout: 1, stderr: 2}, outputs, result, watch)
         result.stdout, result.stderr = bytes(outputs.kept[1]), bytes(outputs.kept[2])
         _explain(result)
         if asked is not None and result.probe is None:
@@ -182,12 +186,6 @@ def _check(spec: Spec) -> None:
     for text in (*spec.process.args, *spec.process.env, spec.process.cwd, spec.hostname):
         if "\0" in text:
             raise InvalidInput(f"a NUL byte cannot be in a command or environment: {text!r}")
-
-
-def _available() -> Caps:
-    """The bounding set of this process: what it can give to a container."""
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
-        return parse_status(file.read()).caps.bounding
 
 
 def _room(rootfs: Rootfs) -> int:
@@ -220,7 +218,13 @@ def _send_files(rootfs: Rootfs, files: int, sandbox: keeper.Sandbox) -> None:
     raise Unavailable("the sandbox ended before the image was unpacked")
 
 
-def _watch(sandbox: keeper.Sandbox, pipes: Mapping[int, int], outputs: _Outputs, result: RunResult) -> None:
+def _watch(
+    sandbox: keeper.Sandbox,
+    pipes: Mapping[int, int],
+    outputs: _Outputs,
+    result: RunResult,
+    watch: Callable[[RunResult], object] | None,
+) -> None:
     """Until the sandbox ended and its output is read to the end."""
     with selectors.DefaultSelector() as selector:
         selector.register(sandbox, selectors.EVENT_READ)
@@ -232,6 +236,8 @@ def _watch(sandbox: keeper.Sandbox, pipes: Mapping[int, int], outputs: _Outputs,
                     messages = sandbox.receive()
                     for message in messages or ():
                         _note(message, result)
+                        if watch is not None and message["event"] == "started":
+                            watch(result)
                     if messages is None:
                         selector.unregister(sandbox)
                 elif data := os.read(key.fd, 65536):

@@ -4,13 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from caplet.kernel.caps import Caps
-from caplet.kernel.credentials import ThreadCaps
-
-if TYPE_CHECKING:
-    from caplet.kernel.credentials import Credentials
+from caplet.kernel.credentials import Credentials, ThreadCaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +25,22 @@ class Observed:
     groups: tuple[int, ...]
     caps: ThreadCaps
     no_new_privs: bool
+
+    def credentials(self) -> Credentials:
+        """For the model, in the user namespace that this process sees; no securebits, file ids as the effective ones."""
+        return Credentials(
+            uid=self.uid,
+            euid=self.euid,
+            suid=self.suid,
+            fsuid=self.euid,
+            gid=self.gid,
+            egid=self.egid,
+            sgid=self.sgid,
+            fsgid=self.egid,
+            groups=tuple(sorted(self.groups)),
+            caps=self.caps,
+            no_new_privs=self.no_new_privs,
+        )
 
     def differences(self, predicted: Credentials) -> tuple[str, ...]:
         """The fields in which the model was wrong; empty when it was right."""

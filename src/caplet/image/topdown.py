@@ -10,7 +10,6 @@ kept while it passes.
 from __future__ import annotations
 
 import posixpath
-import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,16 +19,14 @@ from caplet.image.entry import Entry, Kind
 from caplet.image.node import Directory, Node, child
 from caplet.image.rootfs import MAX_ENTRIES, MAX_LINKS, HasChunks, NotFound, Resolved
 from caplet.image.rootpath import clean, lstat, root_path
+from caplet.image.spool import Spool
 from caplet.image.tarreader import TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-IN_MEMORY = 1 << 20
-"""Kept content up to 1 MiB needs no temporary file: most programs that get a capability are larger, most others not."""
 MAX_KEPT = 1 << 30
 """Bytes of content kept on disk while layers pass; what is beyond is read from its layer again when it is asked for."""
-PIECE = 1 << 18
 
 
 @dataclass(slots=True)
@@ -40,7 +37,7 @@ class _Layer:
     owners: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Entry number -> user and group by name, where the entry has them."""
     kept: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Entry number -> where its content lies in the store, and how long it is."""
+    """Entry number -> where its content lies in the spool, and how long it is."""
     root_entry: Entry | None = None
     """The entry for the root directory itself. containerd ignores it (applyNaive), other engines apply it."""
 
@@ -57,8 +54,7 @@ class TopDown:
         self._read: dict[int, _Layer] = {}
         self._settled: dict[int, bool] = {}
         """By id(): directories whose metadata is final -> whether any layer names them."""
-        self._store = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=directory)  # noqa: SIM115
-        self._kept = 0
+        self._spool = Spool(directory)
         self._entries = 0
 
     # Looking up
@@ -136,15 +132,7 @@ class TopDown:
         if place is None:
             yield from self._reread(node)
             return
-        offset, left = place
-        while left:
-            self._store.seek(offset)
-            piece = self._store.read(min(left, PIECE))
-            if not piece:
-                raise InvalidInput("the temporary file was cut short")
-            yield piece
-            offset += len(piece)
-            left -= len(piece)
+        yield from self._spool.read(*place)
 
     def read(self, node: Node, limit: int | None = None) -> bytes:
         """A file's content, at most `limit` bytes from its beginning."""
@@ -250,17 +238,9 @@ class TopDown:
                 layer.owners[number] = (entry.uname, entry.gname)
             if entry.kind is Kind.DIRECTORY and clean(entry.name) == b"/":
                 layer.root_entry = entry
-            if self._wanted(entry) and entry.kind is Kind.FILE and self._kept + entry.size <= MAX_KEPT:
-                layer.kept[number] = self._keep(reader)
+            if self._wanted(entry) and entry.kind is Kind.FILE and self._spool.size + entry.size <= MAX_KEPT:
+                layer.kept[number] = self._spool.add(reader.content())
             yield entry
-
-    def _keep(self, reader: TarReader) -> tuple[int, int]:
-        start = self._kept
-        self._store.seek(start)
-        for piece in reader.content():
-            self._store.write(piece)
-            self._kept += len(piece)
-        return start, self._kept - start
 
     def _reread(self, node: Node) -> Iterator[bytes]:
         reader = TarReader(self._layers[node.layer].chunks())

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`caplet run`: a Pod's container on this kernel, as the node would run it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from caplet.cli.terminal import printable
+from caplet.errors import CapletError, InvalidInput
+
+if TYPE_CHECKING:
+    from caplet.run.container import RunResult
+
+MAX_MANIFEST = 64 << 20
+"""Bytes of a manifest; see caplet.kubernetes.document."""
+
+EXIT_OURS = 125
+"""Everything that goes wrong before the runtime has the container: podman-run(1) "Exit Status"."""
+
+
+@click.command()
+@click.argument("manifest", metavar="POD.yaml")
+@click.option("--container", metavar="NAME", help="Which container.  [default: the only one]")
+@click.option(
+    "--image",
+    "images",
+    metavar="[NAME=]REF",
+    multiple=True,
+    help="The container's image on disk: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE.  [default: the Pod's own image:]",
+)
+@click.option(
+    "--on",
+    "engine",
+    metavar="ENGINE[:VERSION]",
+    default="containerd",
+    show_default=True,
+    help="What the node has.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["runc", "crun", "embedded"]),
+    help="The OCI runtime.  [default: the first that is installed]",
+)
+@click.option(
+    "--probe", metavar="URL", help="Ask the server from inside, http://:80/, then stop the container."
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="How long --probe tries.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the report.",
+)
+def command(
+    manifest: str,
+    container: str | None,
+    images: tuple[str, ...],
+    engine: str,
+    runtime: str | None,
+    probe: str | None,
+    timeout: float,
+    output: str,
+) -> int:
+    """Run the container of a Pod (or Deployment, Job, ...) with exactly the user, capabilities and no_new_privs that
+    kubelet and containerd would give it, and say what the kernel made of them.
+
+    The container's output is its own; the report goes to standard error (with -o json to standard output, the
+    container's output in it). Nothing is left behind, however it ends. Needs root or a user with subordinate ids.
+
+    \b
+    Exit code: the container's own; 125 what went wrong before, 126 its program cannot be invoked, 127 it is not there;
+    with --probe 0 for an answer from 200 to 399, else 1.
+    Example:
+      caplet run pod.yaml --image oci:app --probe http://:80/
+    """
+    try:
+        return _run(manifest, container, images, engine, runtime, probe, timeout, output)
+    except CapletError as error:
+        error.exit_code = EXIT_OURS
+        raise
+
+
+def _run(
+    manifest: str,
+    container: str | None,
+    images: tuple[str, ...],
+    engine: str,
+    runtime: str | None,
+    probe: str | None,
+    timeout: float,
+    output: str,
+) -> int:
+    from caplet.run.container import find_runtime, run_container
+    from caplet.run.engine import Engine
+    from caplet.run.pod import plan
+    from caplet.run.prober import Probe
+    from caplet.run.report import as_json, probe_line, refusal_json, start_lines
+    from caplet.runtimes.model import Refused
+
+    on = Engine.parse(engine)
+    find_runtime(runtime)
+    if probe is not None:
+        Probe.parse(probe)
+    planned = plan(_read(manifest), manifest, container=container, images=_images(images), engine=on)
+    if isinstance(planned, Refused):
+        if output == "json":
+            click.echo(json.dumps(refusal_json(planned), indent=2))
+        else:
+            click.echo(f"{planned.by} refuses the container: {printable(planned.message)}", err=True)
+        return EXIT_OURS
+    text = output == "text"
+
+    def show(result: RunResult) -> None:
+        if text:
+            for line in start_lines(planned, result):
+                click.echo(printable(line), err=True)
+
+    result = run_container(
+        planned.spec,
+        planned.rootfs,
+        runtime=runtime,
+        probe=probe,
+        timeout=timeout,
+        relay=text,
+        watch=show,
+    )
+    if not text:
+        click.echo(json.dumps(as_json(planned, result), indent=2))
+    elif not result.started:
+        show(result)
+    elif probe is not None:
+        click.echo(printable(probe_line(result, probe)), err=True)
+    if probe is not None and result.started:
+        return 0 if result.probe is not None and result.probe.good else 1
+    return result.exit_code
+
+
+def _read(manifest: str) -> bytes:
+    if manifest == "-":
+        return sys.stdin.buffer.read(MAX_MANIFEST + 1)
+    with open(manifest, "rb") as file:
+        return file.read(MAX_MANIFEST + 1)
+
+
+def _images(options: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=REF` for one container, `REF` alone for whichever runs."""
+    images: dict[str, str] = {}
+    for option in options:
+        match = re.fullmatch(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)=(.+)", option)
+        name, reference = (match[1], match[2]) if match else ("", option)
+        if name in images:
+            raise InvalidInput(f"--image {option}: there is one for {name or 'every container'} already")
+        images[name] = reference
+    return images

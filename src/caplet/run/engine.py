@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which engine the node has: `--on containerd:2.1`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from caplet.errors import InvalidInput
+from caplet.kernel.caps import nearest
+from caplet.runtimes import containerd
+from caplet.runtimes.model import Version
+
+ENGINES = {"containerd": containerd.KNOWN_VERSIONS}
+"""Engine and its releases that are known, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine in one release: `containerd 2.1`."""
+
+    name: str
+    version: Version
+
+    @classmethod
+    def parse(cls, text: str) -> Engine:
+        """`containerd:2.1`; without a version the newest that is known. A patch release counts as its minor one."""
+        name, _, number = text.partition(":")
+        known = ENGINES.get(name)
+        if known is None:
+            raise InvalidInput(
+                f"unknown engine {name!r}{nearest(name, ENGINES)}",
+                f"known: {', '.join(map(_shown, ENGINES))}",
+            )
+        if not number:
+            return cls(name, known[-1])
+        version = Version.parse(number)
+        if Version(version.major, version.minor) not in known:
+            near = min(known, key=lambda one: _distance(one, version))
+            raise InvalidInput(
+                f"unknown version {name} {version}", f"the nearest that is known: --on {name}:{near}"
+            )
+        return cls(name, version)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def _shown(name: str) -> str:
+    return f"{name}:{ENGINES[name][0]} to {ENGINES[name][-1]}"
+
+
+def _distance(one: Version, other: Version) -> tuple[int, int]:
+    return abs(one.major - other.major), abs(one.minor - other.minor)

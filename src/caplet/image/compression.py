@@ -14,7 +14,7 @@ import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from caplet.errors import ImageError
 from caplet.image.blobs import CHUNK
@@ -28,13 +28,17 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-igzip: ModuleType | None
+igzip: ModuleType | None = None
+_ERRORS: tuple[type[Exception], ...] = (zlib.error, zstd.ZstdError, EOFError, ValueError)
+"""What a decoder raises on a broken stream."""
 try:
-    from isal import igzip_lib as igzip
+    from isal import igzip_lib
     from isal.isal_zlib import crc32
 except ImportError:  # no wheel for this machine: zlib does the same at 0.4 of the speed
-    igzip = None
     from zlib import crc32
+else:
+    igzip = igzip_lib
+    _ERRORS = (*_ERRORS, cast("type[Exception]", igzip_lib.IsalError))
 
 
 class Compression(Enum):
@@ -169,14 +173,12 @@ def _members(stream: Readable, buffer: bytes, new: Callable[[], _Decoder], name:
     What follows the last one must be another: Go's compress/gzip (Reader.Read, "Read the next header") and klauspost's
     zstd, which containerd uses, refuse trailing bytes, also zeros that gzip(1) forgives.
     """
-    at = members = given = 0
-    taken = len(buffer)
+    at = members = fed = spent = given = 0
     decoder: _Decoder | None = None
     bite = FIRST_BITE
     while True:
         if at == len(buffer) and (decoder is None or decoder.needs_input):
             buffer, at = stream.read(CHUNK), 0
-            taken += len(buffer)
             if not buffer and decoder is not None:
                 raise ImageError(f"a {name} layer is truncated")
             if not buffer:
@@ -185,32 +187,34 @@ def _members(stream: Readable, buffer: bytes, new: Callable[[], _Decoder], name:
             decoder, bite, members = new(), FIRST_BITE, members + 1
             if members > MAX_MEMBERS:
                 raise ImageError(f"a {name} layer has more than {MAX_MEMBERS} members")
-        data = buffer[at : at + bite] if decoder.needs_input else b""
-        at += len(data)
-        bite = min(bite * 4, CHUNK)
+        data = b""
+        if decoder.needs_input:
+            spent = fed  # all that it got before
+            data = buffer[at : at + bite]
+            at, fed, bite = at + len(data), fed + len(data), min(bite * 4, CHUNK)
         piece = _decode(decoder, data, name)
         if decoder.eof:
-            at -= len(decoder.unused_data)
-            decoder = None
+            at, fed = at - len(decoder.unused_data), fed - len(decoder.unused_data)
+            decoder, spent = None, fed
         if piece:
             given += len(piece)
-            _guard(taken, given, name)
+            _guard(spent, given, name)
             yield piece
 
 
 def _decode(decoder: _Decoder, data: bytes, name: str) -> bytes:
     try:
         return decoder.decompress(data, CHUNK)
-    except (zlib.error, zstd.ZstdError, EOFError, ValueError) as error:
+    except _ERRORS as error:
         raise ImageError(f"a {name} layer is broken: {error}") from None
     except MemoryError:
         raise ImageError(f"a {name} layer needs more memory than there is") from None
 
 
-def _guard(taken: int, given: int, name: str) -> None:
+def _guard(spent: int, given: int, name: str) -> None:
     if given > MAX_DECOMPRESSED:
         raise ImageError(f"a {name} layer grows beyond {MAX_DECOMPRESSED >> 30} GiB")
-    if given > RATIO_GUARD_ABOVE and given > taken * MAX_RATIO:
+    if given > RATIO_GUARD_ABOVE and given > spent * MAX_RATIO:
         raise ImageError(
             f"a {name} layer grows by more than {MAX_RATIO}:1, to over {given >> 30} GiB: a bomb"
         )

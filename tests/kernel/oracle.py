@@ -30,6 +30,7 @@ from caplet.kernel.caps import Caps
 from caplet.kernel.credentials import Credentials, Denied
 from caplet.kernel.namespaces import INITIAL
 from caplet.kernel.versions import Kernel
+from caplet.programs import shipped
 from caplet.run.perform import Performed, perform
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def model(start: Credentials, calls: Iterable[k.Syscall], kernel: Kernel) -> Ite
 
 def disagreement(drawn: Drawn, performed: Performed, kernel: Kernel) -> str | None:
     """The first call of which the kernel says something else than the model, in words."""
-    seen = False
+    seen = performed.by_probe
     for call, expected, outcome in zip(
         drawn.calls, model(performed.start, drawn.calls, kernel), performed.outcomes, strict=True
     ):
@@ -149,8 +150,10 @@ class Oracle:
         drawn = self.draw(index, world)
         performed = self._perform(drawn, world)
         _count(tally, drawn, performed)
-        if disagreement(drawn, performed, self._kernel) is not None:
-            small, what = self._shrunk(drawn, world)
+        if (what := disagreement(drawn, performed, self._kernel)) is not None:
+            small = drawn
+            if len(tally.disagreements) < SHOWN:
+                small, what = self._shrunk(drawn, what, world)
             tally.disagreements.append(
                 f"program {index} of seed {self._seed}: in mount namespace {small.world}, after\n"
                 + "".join(f"    {words(call)}\n" for call in small.calls)
@@ -160,11 +163,16 @@ class Oracle:
     def _perform(self, drawn: Drawn, world: World) -> Performed:
         for file in drawn.files:
             worlds.prepare(file.path, file.program, file.script)
-        return perform(drawn.calls, namespaces=world.user_fds, prepare=lambda: world.enter(drawn.world))
+        return perform(
+            drawn.calls,
+            namespaces=world.user_fds,
+            first=[*world.enter(drawn.world), *([worlds.share_fs] if drawn.shared else [])],
+            probe=None if drawn.forked else str(shipped.path("probe")),
+        )
 
-    def _shrunk(self, drawn: Drawn, world: World) -> tuple[Drawn, str]:
+    def _shrunk(self, drawn: Drawn, what: str, world: World) -> tuple[Drawn, str]:
         """Without every call that can be left out while some disagreement stays."""
-        what, smaller = "", True
+        smaller = True
         while smaller:
             smaller = False
             for number in range(len(drawn.calls)):
@@ -172,7 +180,7 @@ class Oracle:
                 if (found := disagreement(less, self._perform(less, world), self._kernel)) is not None:
                     drawn, what, smaller = less, found, True
                     break
-        return drawn, what or str(disagreement(drawn, self._perform(drawn, world), self._kernel))
+        return drawn, what
 
 
 def _count(tally: Tally, drawn: Drawn, performed: Performed) -> None:
@@ -190,6 +198,7 @@ def _count_execve(kinds: Counter[str], call: k.Execve, error: int, *, secure: bo
     traits = {
         f"errno {error}": error,
         "AT_SECURE": secure and not error,
+        "shared working directory": bool(call.unsafe),
         "script": program.interpreter is not None,
         "nosuid": program.nosuid,
         "idmapped": program.idmap is not None,

@@ -15,7 +15,7 @@ from tests.kernel.worlds import SLOTS
 from caplet.kernel import syscalls as k
 from caplet.kernel.caps import Cap, Caps
 from caplet.kernel.credentials import Credentials, Denied, Securebits
-from caplet.kernel.execve import Program
+from caplet.kernel.execve import Program, Unsafe
 from caplet.kernel.filecaps import FileCaps
 from caplet.kernel.namespaces import NO_ID, Extent, IdMap, UserNamespace
 
@@ -31,6 +31,12 @@ USEFUL = (
     Cap.DAC_OVERRIDE, Cap.SYS_RESOURCE, Cap.CHECKPOINT_RESTORE, 41, 63,
 )  # fmt: skip
 """Few, so that sets meet: those that the rules ask for, some others, one that this machine may lack, two unknown."""
+
+FORKED = 0.2
+"""A fork of this process costs ten times what the probe does."""
+
+SHARED = 0.2
+"""Of those that are forked. Such a process cannot change its user namespace."""
 
 IDS = (0, 1, 1000, 1001, 5, 65534, 65535, 100000, 100001, 200000, 4294967294)
 MODES = (
@@ -54,6 +60,10 @@ class Drawn:
     """A program: the mount namespace it starts in, its calls, its files."""
 
     world: int
+    forked: bool
+    """Done by our own code up to the first execve, as `caplet run` does; else by the probe from the start."""
+    shared: bool
+    """With another process that shares its root and working directory: then execve thinks it unsafe."""
     calls: list[k.Syscall] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
 
@@ -149,13 +159,24 @@ class _Drawing:
         self._world = world
         self._kernel = kernel
         self._cred = start
-        self._drawn = Drawn(random.choice((0, 0, *world.mounts)))
+        forked = random.random() < FORKED
+        self._drawn = Drawn(
+            random.choice((0, 0, *world.mounts)), forked, shared=forked and random.random() < SHARED
+        )
+        self._unsafe = Unsafe.SHARE if self._drawn.shared else Unsafe.NONE
         self._slots: dict[str, int] = {}
 
     def draw(self) -> Drawn:
         random = self._random
         for _ in range(random.choice((1, 1, 1, 2, 3))):
-            random.choice((self._runtime, self._noise, self._noise, self._user_namespace))()
+            random.choice(
+                (
+                    self._runtime,
+                    self._noise,
+                    self._noise,
+                    *(() if self._drawn.shared else (self._user_namespace,)),
+                )
+            )()
             self._add(self._execve())
         if random.random() < 0.1:
             self._noise()
@@ -172,7 +193,7 @@ class _Drawing:
 
     def _user_namespace(self) -> None:
         self._noise()
-        self._add(self._enter() if self._random.random() < 0.7 else self._unshare())
+        self._add(self._namespace(0.7))
         self._noise()
 
     def _runtime(self) -> None:
@@ -241,7 +262,7 @@ class _Drawing:
             case 16:
                 return k.SetNoNewPrivs()
             case _:
-                return self._enter() if random.random() < 0.5 else self._unshare()
+                return self._namespace(0.5)
 
     def _three(self, one: object) -> tuple[int, int, int]:
         assert callable(one)
@@ -276,8 +297,12 @@ class _Drawing:
             bits |= 1 << self._random.choice((12, 15, 30))
         return bits | (self._cred.securebits if self._random.random() < 0.5 else 0)
 
-    def _enter(self) -> k.Syscall:
-        return k.SetnsUser(self._random.choice(self._world.namespaces))
+    def _namespace(self, entered: float) -> k.Syscall:
+        if self._drawn.shared:
+            return k.SetNoNewPrivs()
+        if self._random.random() < entered:
+            return k.SetnsUser(self._random.choice(self._world.namespaces))
+        return self._unshare()
 
     def _unshare(self) -> k.Syscall:
         """Maps within the parent's; none where the parent has none, since then nobody could write them."""
@@ -301,7 +326,7 @@ class _Drawing:
         mount = random.choices(usable, [_weight(mount) for mount in usable])[0]
         if mount.fixed:
             path, program = random.choice(mount.fixed)
-            return k.Execve(program, path)
+            return k.Execve(program, path, unsafe=self._unsafe)
         length = random.choice((1, 1, 1, 2)) if random.random() < 0.2 else 0
         if random.random() < 0.01:
             length = 5 + random.choice((0, 1))
@@ -309,7 +334,7 @@ class _Drawing:
         for _ in range(length):
             outer = random.choices(usable, [0 if mount.fixed else _weight(mount) for mount in usable])[0]
             path, program = self._file(outer, path, program)
-        return k.Execve(program, path)
+        return k.Execve(program, path, unsafe=self._unsafe)
 
     def _file(self, mount: Mount, interpreter: str | None, inner: Program | None) -> tuple[str, Program]:
         kind = "program" if interpreter is None else "script"

@@ -41,6 +41,7 @@ OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 """The same on every architecture since 5.2 and 5.12."""
 OPEN_TREE_CLONE, AT_EMPTY_PATH, AT_FDCWD, MOVE_MOUNT_F_EMPTY_PATH = 1, 0x1000, -100, 4
 MOUNT_ATTR_IDMAP = 0x100000
+CLONE_FS = 0x200
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,12 @@ class World:
     holders: list[int] = field(default_factory=list)
     place: str = ""
 
-    def enter(self, number: int) -> None:
-        """Into a mount namespace: what the forked child does first."""
-        if number:
-            Raw("setns", (self.mount_fds[number], linux.CLONE_NEWNS))()
+    def enter(self, number: int) -> list[Raw]:
+        """Into a mount namespace: what the child does first."""
+        if not number:
+            return []
+        os.set_inheritable(self.mount_fds[number], True)
+        return [Raw("setns", (self.mount_fds[number], linux.CLONE_NEWNS))]
 
     def close(self) -> None:
         for pid in self.holders:
@@ -81,6 +84,18 @@ class World:
         for fd in (*self.user_fds.values(), *self.mount_fds.values()):
             os.close(fd)
         linux.umount(self.place)
+
+
+def share_fs() -> None:
+    """Make a process that shares root and working directory with this one, as long as this one lives."""
+    if Raw("clone", (CLONE_FS | signal.SIGCHLD,))() == 0:
+        try:
+            os.closerange(0, 1024)
+            linux.die_with_parent(os.getppid())
+            while True:
+                signal.pause()
+        finally:
+            os._exit(1)
 
 
 def enclose() -> str:

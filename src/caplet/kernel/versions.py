@@ -6,6 +6,7 @@ Each rule that changed is a constant here: the first release that has the new on
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -31,10 +32,15 @@ class Kernel:
     @property
     def last_cap(self) -> Cap:
         """CAP_LAST_CAP."""
-        return max(cap for cap in Cap if _version(cap.since) <= (self.major, self.minor))
+        return _last_cap(self.major, self.minor)
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
+
+
+@functools.cache
+def _last_cap(major: int, minor: int) -> Cap:
+    return max(cap for cap in Cap if _version(cap.since) <= (major, minor))
 
 
 def _version(since: str) -> tuple[int, int]:

@@ -39,14 +39,14 @@ _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_LOWER, _PR_CAP_AMBIENT_CLEAR_ALL = 2, 3, 
 
 _NUMBERS = {
     "x86_64": {
-        "read": 0, "write": 1, "setuid": 105, "setgid": 106, "setreuid": 113, "setregid": 114, "setgroups": 116,
+        "read": 0, "write": 1, "clone": 56, "setuid": 105, "setgid": 106, "setreuid": 113, "setregid": 114, "setgroups": 116,
         "setresuid": 117, "setresgid": 119, "setfsuid": 122, "setfsgid": 123, "capset": 126, "prctl": 157,
         "unshare": 272, "setns": 308,
     },
     "aarch64": {
         "read": 63, "write": 64, "capset": 91, "unshare": 97, "setregid": 143, "setgid": 144, "setreuid": 145,
         "setuid": 146, "setresuid": 147, "setresgid": 149, "setfsuid": 151, "setfsgid": 152, "setgroups": 159,
-        "prctl": 167, "setns": 268,
+        "prctl": 167, "clone": 220, "setns": 268,
     },
 }  # fmt: skip
 """`arch/x86/entry/syscalls/syscall_64.tbl`, `include/uapi/asm-generic/unistd.h`."""
@@ -107,7 +107,9 @@ def raw(call: k.Syscall, namespaces: Mapping[UserNamespace, int] | None = None) 
         case k.Setfsgid(fsgid):
             return Raw("setfsgid", (fsgid,))
         case k.Setgroups(groups):
-            return Raw("setgroups", (len(groups), struct.pack(f"={len(groups)}I", *(gid & NO_ID for gid in groups))))
+            return Raw(
+                "setgroups", (len(groups), struct.pack(f"={len(groups)}I", *(gid & NO_ID for gid in groups)))
+            )
         case k.Capset():
             return Raw("capset", (struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), _capability_data(call)))
         case k.CapbsetDrop(cap):

@@ -65,7 +65,7 @@ def say(lines: Sequence[str]) -> None:
 
 
 def introduction() -> tuple[str, ...]:
-    from caplet.demo.scenes import PORT, PORT_START, USER
+    from caplet.demo.scenes import ENGINE, PORT, PORT_START, USER
 
     system = os.uname()
     return (
@@ -73,7 +73,7 @@ def introduction() -> tuple[str, ...]:
         "",
         field("Pod", f"runAsUser: {USER}, runAsNonRoot, drop: [all], add: [NET_BIND_SERVICE],"),
         field("", "allowPrivilegeEscalation: false, readOnlyRootFilesystem: true"),
-        field("network", f"a namespace of its own, where ports below {PORT_START} need a privilege"),
+        field("engine", f"as containerd {ENGINE} would; ports below {PORT_START} need a privilege"),
         field("kernel", f"Linux {system.release} {system.machine}"),
     )
 
@@ -86,8 +86,8 @@ def described(number: int, played: Played) -> Iterator[str]:
     yield field("image", f"/http{caps}  {dim(str(played.image.digest))}")
     yield field("Pod", f"drop: [all], add: [{', '.join(scene.add)}]")
     yield row("", SETS)
-    yield row("before execve", sets(played.before.caps))
-    if result.created is not None and result.created.caps != played.before.caps:
+    yield row("before execve", sets(played.prediction.created.caps))
+    if result.created is not None and result.created.caps != played.prediction.created.caps:
         yield row("  but observed", sets(result.created.caps))
     yield row("after: predicted", after(played, observed=False))
     yield row("       observed", after(played, observed=True))
@@ -102,12 +102,8 @@ def described(number: int, played: Played) -> Iterator[str]:
 
 def after(played: Played, *, observed: bool) -> Sequence[str]:
     """The five sets after execve(2), or that there was no after."""
-    from caplet.kernel.credentials import Credentials
-
-    if observed:
-        seen = played.result.observed
-        return sets(seen.caps) if seen is not None and played.result.started else ("not started",)
-    return sets(played.outcome.caps) if isinstance(played.outcome, Credentials) else ("not started",)
+    seen = played.result.observed if observed else played.prediction.started
+    return sets(seen.caps) if seen is not None else ("not started",)
 
 
 def sets(caps: ThreadCaps) -> tuple[str, ...]:

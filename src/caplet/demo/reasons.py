@@ -10,24 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
-from caplet.kernel.credentials import Credentials, Denied
 from caplet.kernel.filecaps import FileCaps
 
 if TYPE_CHECKING:
-    from caplet.kernel.execve import Program
+    from caplet.kernel.credentials import Credentials
+    from caplet.run.predict import Prediction
 
 FORMULA = "P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding)) | P'(ambient)"
 _INDENT = " " * FORMULA.index("=")
 
 
-def why(
-    before: Credentials, program: Program, outcome: Credentials | Denied, port: int, start: int
-) -> list[str]:
-    """Lines from the file to the port."""
-    file = program.caps if isinstance(program.caps, FileCaps) else None
-    if isinstance(outcome, Denied):
-        return [*_denied(before, file), f"execve(2): {outcome.strerror}"]
-    return [*_transformed(before, file, outcome), _bound(outcome, port, start)]
+def why(prediction: Prediction, port: int, start: int) -> list[str]:
+    """Lines from the file to the port; `start` is ip_unprivileged_port_start."""
+    before, after = prediction.created, prediction.started
+    caps = prediction.program.file.caps if prediction.program.chain else None
+    file = caps if isinstance(caps, FileCaps) else None
+    if after is None:
+        return [*_denied(before, file), f"execve(2): {prediction.reason}"]
+    return [*_transformed(before, file, after), _bound(after, port, start)]
 
 
 def _denied(before: Credentials, file: FileCaps | None) -> list[str]:

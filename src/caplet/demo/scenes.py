@@ -7,15 +7,35 @@ from dataclasses import dataclass
 from enum import Enum
 
 from caplet.kernel.filecaps import FileCaps
-from caplet.runtimes.model import SecurityContext
+from caplet.runtimes.model import Version
 
 USER = 65535
 PORT = 80
 PORT_START = 1024
-"""The kernel's own value for the first port that needs no privilege (PROT_SOCK, include/net/sock.h). containerd 2 and Docker
-set 0, where the capability would prove nothing."""
+"""The first port that needs no privilege, as each new network namespace has it (PROT_SOCK, include/net/sock.h)."""
+ENGINE = Version(1, 7)
+"""containerd 1.7 leaves that as it is. containerd 2 and Docker set 0, with which the capability would prove nothing."""
 
 BIND = FileCaps.parse("NET_BIND_SERVICE")
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: demo
+spec:
+  containers:
+    - name: http
+      image: http
+      securityContext:
+        runAsUser: {user}
+        runAsNonRoot: true
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [all]
+          add: [{add}]
+"""
 
 
 class Ending(Enum):
@@ -41,15 +61,8 @@ class Scene:
     """How it must end, if this machine is as Linux is."""
 
     @property
-    def security_context(self) -> SecurityContext:
-        """The container's part of the Pod."""
-        return SecurityContext(
-            add_capabilities=self.add,
-            drop_capabilities=("all",),
-            run_as_user=USER,
-            no_new_privs=True,
-            readonly_rootfs=True,
-        )
+    def manifest(self) -> str:
+        return POD.format(user=USER, add=", ".join(self.add))
 
 
 SCENES = (

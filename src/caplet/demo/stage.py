@@ -9,33 +9,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.demo.reasons import why
-from caplet.demo.scenes import PORT, PORT_START, USER, Ending, Scene
-from caplet.errors import CapletError
+from caplet.demo.scenes import ENGINE, PORT, PORT_START, USER, Ending, Scene
+from caplet.errors import CapletError, Unavailable
 from caplet.image.image import Image
 from caplet.image.passwd import resolve_user
-from caplet.image.program import find_program, image_argv
 from caplet.image.rootfs import Rootfs
-from caplet.kernel.caps import Cap
-from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
-from caplet.kernel.execve import execve
-from caplet.kernel.syscalls import apply_all
-from caplet.kernel.versions import Kernel
+from caplet.kernel.caps import Cap, Caps
+from caplet.kubernetes.document import documents
+from caplet.kubernetes.pod import the_pod
 from caplet.pack import pack
 from caplet.pack.binary import Binary
-from caplet.pack.process import Process as PackProcess
-from caplet.pack.process import User as PackUser
+from caplet.pack.process import Process, User
 from caplet.programs import shipped
+from caplet.run.available import own_credentials, within
 from caplet.run.container import RunResult, run_container
-from caplet.run.status import parse_status
-from caplet.runtimes import containerd, runc
-from caplet.runtimes.model import Process, Spec, User
+from caplet.run.predict import Prediction, predict
+from caplet.runtimes import containerd, kubelet
+from caplet.runtimes.model import Refused
 
 if TYPE_CHECKING:
-    from caplet.kernel.caps import Caps
-    from caplet.kernel.execve import Program
+    from caplet.kernel.credentials import Credentials
     from caplet.run.status import Observed
+    from caplet.runtimes.model import Spec
 
-SYSCTL = {containerd.PORT_START: str(PORT_START)}
 SECONDS = 5.0
 """How long the server may take to answer; it takes milliseconds."""
 
@@ -46,19 +42,18 @@ class Played:
 
     scene: Scene
     image: Image
-    before: Credentials
-    """Predicted: as the runtime leaves the process."""
-    outcome: Credentials | Denied
-    """Predicted: what execve(2) makes of it."""
+    prediction: Prediction
     reasons: tuple[str, ...]
+    """Why it was predicted."""
     result: RunResult
 
     @property
     def predicted(self) -> Ending:
         """By the model alone."""
-        if isinstance(self.outcome, Denied):
+        after = self.prediction.started
+        if after is None:
             return Ending.DOES_NOT_START
-        can = PORT >= PORT_START or Cap.NET_BIND_SERVICE in self.outcome.caps.effective
+        can = PORT >= PORT_START or Cap.NET_BIND_SERVICE in after.caps.effective
         return Ending.ANSWERS if can else Ending.CANNOT_BIND
 
     @property
@@ -86,9 +81,9 @@ class Played:
     @property
     def differences(self) -> tuple[str, ...]:
         """Where the model was wrong; empty when it was right."""
-        found = _differences("before execve", self.result.created, self.before)
-        if self.result.started and isinstance(self.outcome, Credentials):
-            found += _differences("after execve", self.result.observed, self.outcome)
+        found = _differences("before execve", self.result.created, self.prediction.created)
+        if self.result.started and self.prediction.started is not None:
+            found += _differences("after execve", self.result.observed, self.prediction.started)
         if self.observed is not self.predicted:
             found += (f"the end: {self.predicted.value} predicted, {self.wording} observed",)
         return found
@@ -100,67 +95,43 @@ class Played:
 
 def play(scene: Scene) -> Played:
     """Pack, predict, run."""
-    image = _packed(scene)
+    image = packed(scene)
     rootfs = Rootfs(image.layers)
-    spec = _spec(scene, image, rootfs)
-    before = _before(spec)
-    program = find_program(rootfs, spec.process.args).for_kernel()
-    outcome = _outcome(before, program)
-    result = run_container(
-        spec, rootfs, runtime="embedded", probe=f"http://:{PORT}/", timeout=SECONDS, relay=False
-    )
+    spec = planned(scene, image, rootfs)
+    prediction = predict(spec, rootfs)
+    url = f"http://:{PORT}/"
+    result = run_container(spec, rootfs, runtime="embedded", probe=url, timeout=SECONDS, relay=False)
     start = int(result.sysctl.get(containerd.PORT_START, "-1"))
     if start != PORT_START:
         raise CapletError(
             f"unprivileged ports start at {start} in the container's network, not at {PORT_START}"
         )
-    reasons = tuple(why(before, program, outcome, PORT, start))
-    return Played(scene, image, before, outcome, reasons, result)
+    return Played(scene, image, prediction, tuple(why(prediction, PORT, start)), result)
 
 
-def _packed(scene: Scene) -> Image:
+def packed(scene: Scene) -> Image:
+    """The server with the scene's capabilities, FROM scratch."""
     server = Binary(str(shipped.path("http")), b"/http", scene.file_caps)
-    image = pack([server], PackProcess(user=PackUser(USER, USER)))
+    image = pack([server], Process(user=User(USER, USER)))
     assert isinstance(image, Image)
     return image
 
 
-def _spec(scene: Scene, image: Image, rootfs: Rootfs) -> Spec:
-    context = scene.security_context
-    user = resolve_user(rootfs, str(context.run_as_user))
-    process = Process(
-        args=image_argv(image.config),
-        user=User(user.uid, user.gid, user.groups),
-        capabilities=containerd.capabilities(context, _available()),
-        no_new_privileges=context.no_new_privs,
-        env=(containerd.DEFAULT_PATH,),
-    )
-    return Spec(
-        process, readonly_rootfs=context.readonly_rootfs, sysctl=SYSCTL, mounts=containerd.DEFAULT_MOUNTS
-    )
-
-
-def _before(spec: Spec) -> Credentials:
-    """What runc's system calls make of a root process of this machine."""
-    available = _available()
-    root = Credentials.of_user(0, 0, caps=ThreadCaps.root(available))
-    return apply_all(root, runc.system_calls(spec.process, available), _kernel())
-
-
-def _outcome(before: Credentials, program: Program) -> Credentials | Denied:
-    try:
-        return execve(before, program, _kernel())
-    except Denied as denied:
-        return denied
-
-
-def _available() -> Caps:
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
-        return parse_status(status.read()).caps.bounding
-
-
-def _kernel() -> Kernel:
-    return Kernel.parse(os.uname().release)
+def planned(scene: Scene, image: Image, rootfs: Rootfs) -> Spec:
+    """What the kubelet and containerd make of the scene's Pod."""
+    pod = the_pod(documents(scene.manifest, "demo"), "demo")
+    container = pod.containers[0]
+    request = kubelet.security_context(pod, container, image.config.user)
+    if isinstance(request, Refused):
+        raise CapletError(f"{request.by}: {request.message}")
+    account = resolve_user(rootfs, containerd.user_string(request, image.config.user))
+    spec = containerd.spec(pod, container, request, image.config, account, version=ENGINE, every=Caps())
+    spec, missing = within(spec, own_credentials().caps.bounding)
+    if missing:
+        raise Unavailable(
+            f"the bounding set of this process lacks {missing}", "run it from a shell that has it"
+        )
+    return spec
 
 
 def _differences(when: str, seen: Observed | None, predicted: Credentials) -> tuple[str, ...]:

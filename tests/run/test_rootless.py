@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""as_root(): an ordinary user becomes root of a user namespace, or is told what is missing."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from caplet.cli import demo as demo_cli
+from caplet.errors import CapletError, InvalidInput, Unavailable
+from caplet.programs import shipped
+from caplet.run import linux, rootless
+from caplet.run.rootless import as_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = [pytest.mark.usefixtures("root"), pytest.mark.root]
+
+UID = 12345
+
+
+def as_user(work: Callable[[], object], tmp_path: Path, subids: str = "tester:1000000:65536\n") -> str:
+    """What `work` says, done in a child that is an ordinary user with this /etc/subuid, seen by nobody else."""
+    (tmp_path / "passwd").write_text(f"root:x:0:0::/:/bin/sh\ntester:x:{UID}:{UID}::/:/bin/sh\n")
+    (tmp_path / "subids").write_text(subids)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        try:
+            linux.unshare(linux.CLONE_NEWNS)
+            linux.make_private("/")
+            linux.bind(str(tmp_path / "passwd"), "/etc/passwd")
+            for file in ("/etc/subuid", "/etc/subgid"):
+                linux.bind(str(tmp_path / "subids"), file)
+            os.setgroups([])
+            os.setresgid(UID, UID, UID)
+            os.setresuid(UID, UID, UID)
+            said = str(work())
+        except CapletError as error:
+            said = f"{type(error).__name__}: {error.message} / {error.hint}"
+        except BaseException:  # noqa: BLE001  # a forked child must not return into pytest
+            said = traceback.format_exc()
+        os.write(writer, said.encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        said_there = stream.read().decode()
+    os.waitpid(pid, 0)
+    return said_there
+
+
+def test_root_stays_where_it_is() -> None:
+    assert as_root(os.getpid) == os.getpid()
+
+
+def test_a_user_becomes_root_with_the_ids_of_a_container(tool: Callable[[str], str], tmp_path: Path) -> None:
+    tool("newuidmap")
+
+    def look() -> int:
+        with open("/proc/self/uid_map", "rb") as id_map:
+            numbers = [int(word) for word in id_map.read().split()]
+        assert numbers == [0, UID, 1, 1, 1000000, 65535]
+        assert (os.getresuid(), os.getresgid(), os.getgroups()) == ((0, 0, 0), (0, 0, 0), [])
+        os.setresuid(65535, 65535, 65535)
+        return 42
+
+    assert as_user(lambda: as_root(look), tmp_path) == "42"
+
+
+def test_the_demo_is_the_same_for_a_user(tool: Callable[[str], str], tmp_path: Path) -> None:
+    tool("newuidmap")
+    program = str(shipped.path("http"))
+    demo_cli.tell()  # imports what the user may not be able to read; the prober, a child, does so for itself:
+    assert "127.0.0.1".encode("idna")
+
+    def tell() -> int:
+        os.stat(program)
+        return as_root(demo_cli.tell)
+
+    assert as_user(tell, tmp_path) == "0"
+
+
+def raises(error: CapletError) -> Callable[[], int]:
+    def main() -> int:
+        raise error
+
+    return main
+
+
+def test_an_error_inside_is_raised_outside(tool: Callable[[str], str], tmp_path: Path) -> None:
+    tool("newuidmap")
+    assert (
+        as_user(lambda: as_root(raises(InvalidInput("no", "try yes"))), tmp_path)
+        == "InvalidInput: no / try yes"
+    )
+    assert (
+        as_user(lambda: as_root(raises(Unavailable("x" * 70_000))), tmp_path)
+        == f"Unavailable: {'x' * 70_000} / "
+    )
+    assert as_user(lambda: as_root(lambda: 1 // 0), tmp_path).startswith("CapletError: ZeroDivisionError")
+
+
+LACKING = {
+    "no range": "",
+    "another user's": "root:100000:65536\n",
+    "a short one": "tester:100000:65534\n",
+    "nonsense": "tester\ntester:\ntester:x:y\n::\n\0\n",
+}
+
+
+@pytest.mark.parametrize("subids", LACKING.values(), ids=list(LACKING))
+def test_without_a_range_of_ids_the_remedy_is_named(subids: str, tmp_path: Path) -> None:
+    said = as_user(lambda: as_root(lambda: 0), tmp_path, subids)
+    assert said == (
+        f"Unavailable: without root, a range of 65535 ids is needed, and /etc/subuid gives user {UID} none / "
+        "sudo usermod --add-subuids 100000-165535 tester, or run it as root: sudo caplet ..."
+    )
+
+
+def test_without_newuidmap_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    said = as_user(lambda: as_root(lambda: 0), tmp_path)
+    assert said.startswith(
+        "Unavailable: without root, newuidmap is needed, and is not installed / install it (apt"
+    )
+
+
+def test_where_namespaces_are_forbidden_the_switch_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "switch").write_text("0\n")
+    monkeypatch.setattr(rootless, "RESTRICTIONS", {str(tmp_path / "switch"): ("0", "turn it on")})
+
+    def refuse(flags: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    def work() -> int:
+        monkeypatch.setattr(linux, "unshare", refuse)
+        return as_root(lambda: 0)
+
+    os.chmod(tmp_path, 0o755)
+    said = as_user(work, tmp_path)
+    assert "only root make user namespaces" in said or said.startswith(
+        "Unavailable: cannot make a user namespace"
+    )

@@ -63,28 +63,37 @@ def spool_directory(destination: Reference) -> str:
 
 def parts(image: Image | Index) -> Iterator[Descriptor]:
     """Every blob that belongs to the image, each once, before what refers to it. What the source never had is left out."""
-    seen: set[Digest] = set()
-    for descriptor in _parts(image.source, image.descriptor, MAX_NESTING + 1):
-        if descriptor.digest not in seen:
-            seen.add(descriptor.digest)
-            yield descriptor
+    yield from _parts(image.source, image.descriptor, MAX_NESTING + 1, set())
 
 
-def _parts(source: BlobSource, descriptor: Descriptor, nesting: int) -> Iterator[Descriptor]:
+def _parts(
+    source: BlobSource, descriptor: Descriptor, nesting: int, seen: set[Digest]
+) -> Iterator[Descriptor]:
+    if descriptor.digest in seen:
+        return
+    seen.add(descriptor.digest)
     what = f"manifest {descriptor.digest}"
     if descriptor.media_type in INDEXES and nesting > 0:
         data = read_blob(source, descriptor, MAX_INDEX, "index")
         for entry in parse_index(data, what, descriptor.media_type)[1]:
             if source.has(entry):
-                yield from _parts(source, entry, nesting - 1)
+                yield from _parts(source, entry, nesting - 1, seen)
     elif descriptor.media_type in MANIFESTS:
-        raw = jsontext.parse_object(read_blob(source, descriptor, MAX_INDEX, "manifest"), what)
-        for layer in jsontext.objects(raw, "layers", what):
-            found = Descriptor.from_json(layer, f"{what}: layer")
-            if source.has(found) or found.media_type not in FOREIGN_LAYERS:
-                yield found
-        yield Descriptor.from_json(raw.get("config"), f"{what}: config")
+        data = read_blob(source, descriptor, MAX_INDEX, "manifest")
+        for blob in _referred(source, jsontext.parse_object(data, what), what):
+            if blob.digest not in seen:
+                seen.add(blob.digest)
+                yield blob
     yield descriptor
+
+
+def _referred(source: BlobSource, raw: jsontext.Object, what: str) -> Iterator[Descriptor]:
+    """Layers and configuration of a manifest, also of one that is no image."""
+    for layer in jsontext.objects(raw, "layers", what):
+        found = Descriptor.from_json(layer, f"{what}: layer")
+        if source.has(found) or found.media_type not in FOREIGN_LAYERS:
+            yield found
+    yield Descriptor.from_json(raw.get("config"), f"{what}: config")
 
 
 def _prove(source: BlobSource, descriptors: list[Descriptor]) -> None:

@@ -158,12 +158,12 @@ class Index:
     @functools.cached_property
     def children(self) -> tuple[Child, ...]:
         """Everything it lists, also inside nested indexes, each once."""
-        seen: dict[Digest, Child] = {}
-        for child in _children(self.source, self.raw, f"index {self.digest}", MAX_NESTING):
-            seen.setdefault(child.descriptor.digest, child)
-            if len(seen) > MAX_IMAGES:
+        found: list[Child] = []
+        for child in _children(self.source, self.raw, f"index {self.digest}", MAX_NESTING, set()):
+            found.append(child)
+            if len(found) > MAX_IMAGES:
                 raise ImageError(f"index {self.digest} lists more than {MAX_IMAGES} manifests")
-        return tuple(seen.values())
+        return tuple(found)
 
     def images(self) -> tuple[Image, ...]:
         """The images that are here. Listed platforms whose manifest was never copied are in `absent()`."""
@@ -205,58 +205,56 @@ class Index:
                     changed[child.image.digest] = image
         if not changed:
             return self
-        dropped = {
-            child.descriptor.digest: child.descriptor for child in self.children if child.about in changed
-        }
-        blobs: dict[Digest, Blob] = {}
-        for image in changed.values():
-            blobs |= new_blobs(image.source)
-        raw = self._rebuilt(self.raw, changed, dropped, blobs)
-        data = InMemory(jsontext.dump(raw))
-        digest = Digest.of(data.data)
-        blobs[digest] = data
-        root = Descriptor.from_json(moved(self.descriptor.to_json(), digest, data.size))
-        return Index(Overlay(self.source, root, blobs), root, raw, (*self.dropped, *dropped.values()))
+        dropped = {one.descriptor.digest: one.descriptor for one in self.children if one.about in changed}
+        rebuilding = _Rebuilding(self.source, changed, frozenset(dropped))
+        raw = rebuilding.document(self.raw)
+        root = Descriptor.from_json(rebuilding.store(self.descriptor.to_json(), raw))
+        new = Overlay(self.source, root, rebuilding.blobs)
+        return Index(new, root, raw, (*self.dropped, *dropped.values()))
 
-    def _rebuilt(
-        self,
-        raw: Mapping[str, Any],
-        changed: Mapping[Digest, Image],
-        dropped: Mapping[Digest, Descriptor],
-        blobs: dict[Digest, Blob],
-    ) -> dict[str, Any]:
-        """The index's JSON with its changed images, nested indexes first."""
-        entries = []
-        for entry in raw["manifests"]:
-            digest = Digest.parse(entry["digest"])
-            if digest in dropped:
-                continue
-            if digest in changed:
-                image = changed[digest]
-                entry = moved(entry, image.digest, image.descriptor.size)  # noqa: PLW2901
-            elif entry["mediaType"] in INDEXES:
-                entry = self._rebuilt_entry(entry, changed, dropped, blobs)  # noqa: PLW2901
-            entries.append(entry)
+
+class _Rebuilding:
+    """The documents of an index after some of its images changed."""
+
+    def __init__(
+        self, source: BlobSource, changed: Mapping[Digest, Image], dropped: frozenset[Digest]
+    ) -> None:
+        self._source = source
+        self._dropped = dropped
+        self._moved = {old: (image.digest, image.descriptor.size) for old, image in changed.items()}
+        """Where each image and nested index is now, also one that stays: each is rebuilt once."""
+        self.blobs: dict[Digest, Blob] = {}
+        for image in changed.values():
+            self.blobs |= new_blobs(image.source)
+
+    def document(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """An index's JSON with its new entries."""
+        entries = [
+            self._entry(one) for one in raw["manifests"] if Digest.parse(one["digest"]) not in self._dropped
+        ]
         return {**raw, "manifests": entries}
 
-    def _rebuilt_entry(
-        self,
-        entry: Mapping[str, Any],
-        changed: Mapping[Digest, Image],
-        dropped: Mapping[Digest, Descriptor],
-        blobs: dict[Digest, Blob],
-    ) -> Mapping[str, Any]:
-        descriptor = Descriptor.from_json(entry)
-        before = _read_index(self.source, descriptor)
-        if before is None:
-            return entry
-        after = self._rebuilt(before, changed, dropped, blobs)
-        if after == before:
-            return entry
-        data = InMemory(jsontext.dump(after))
+    def store(self, entry: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the document as a new blob; its entry."""
+        data = InMemory(jsontext.dump(raw))
         digest = Digest.of(data.data)
-        blobs[digest] = data
+        self.blobs[digest] = data
         return moved(entry, digest, data.size)
+
+    def _entry(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        descriptor = Descriptor.from_json(entry)
+        if descriptor.digest not in self._moved and descriptor.media_type in INDEXES:
+            self._moved[descriptor.digest] = self._index(descriptor)
+        digest, size = self._moved.get(descriptor.digest, (descriptor.digest, descriptor.size))
+        return entry if digest == descriptor.digest else moved(entry, digest, size)
+
+    def _index(self, descriptor: Descriptor) -> tuple[Digest, int]:
+        before = _read_index(self._source, descriptor)
+        after = before and self.document(before)
+        if after is None or after == before:
+            return descriptor.digest, descriptor.size
+        entry = self.store(descriptor.to_json(), after)
+        return Digest.parse(entry["digest"]), entry["size"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -386,9 +384,14 @@ def _refuse_foreign_kind(descriptor: Descriptor) -> None:
     descriptor.expect(MANIFESTS, "the manifest")
 
 
-def _children(source: BlobSource, raw: Mapping[str, Any], what: str, nesting: int) -> Iterator[Child]:
+def _children(
+    source: BlobSource, raw: Mapping[str, Any], what: str, nesting: int, seen: set[Digest]
+) -> Iterator[Child]:
     for place, entry in enumerate(raw["manifests"]):
         descriptor = Descriptor.from_json(entry, f"{what}: manifests[{place}]")
+        if descriptor.digest in seen:
+            continue  # also an index: a few that name each other many times would take for ever
+        seen.add(descriptor.digest)
         if descriptor.media_type not in INDEXES:
             yield _child(source, descriptor)
             continue
@@ -397,7 +400,7 @@ def _children(source: BlobSource, raw: Mapping[str, Any], what: str, nesting: in
         below = _read_index(source, descriptor)
         yield Child(descriptor, absent=below is None)
         if below is not None:
-            yield from _children(source, below, f"index {descriptor.digest}", nesting - 1)
+            yield from _children(source, below, f"index {descriptor.digest}", nesting - 1, seen)
 
 
 def _read_index(source: BlobSource, descriptor: Descriptor) -> dict[str, Any] | None:

@@ -172,5 +172,5 @@ def _report(name: str, image: Image | Index, binaries: Sequence[Binary], written
     if any(demanded):
         names = ", ".join(functools.reduce(operator.or_, demanded).names())
         click.echo(
-            f"  it starts only where the Pod adds {names}: without, execve(2) says operation not permitted"
+            f"  where a Pod drops ALL and does not add {names}, it does not start: operation not permitted"
         )

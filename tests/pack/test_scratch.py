@@ -125,6 +125,7 @@ REFUSED = {
     "a file that is a directory": (("{dir}/server", "{dir}/server:/server/x"), {}, "/server cannot be a file and a directory"),
     "a system file": (("{dir}/server:/etc/passwd",), {}, "is a system file"),
     "an entrypoint that is not there": (("{dir}/server",), {"process": Process(entrypoint=("/x",))}, "entrypoint /x is not packed"),
+    "an entrypoint that JSON cannot say": (("{dir}/server:/\udcff",), {}, "not UTF-8"),
     "no program": ((), {}, "no program to pack"),
 }  # fmt: skip
 

@@ -80,13 +80,13 @@ class Process:
 
     def __post_init__(self) -> None:
         for text in (*self.entrypoint, *self.cmd, *self.env, *self.labels, *self.labels.values()):
-            _must_be_text(text)
+            must_be_text(text)
         for variable in self.env:
             key_and_value(variable)
         for port in self.ports:
             parse_port(port)
         if self.working_dir:
-            _must_be_text(self.working_dir)
+            must_be_text(self.working_dir)
             if not self.working_dir.startswith("/"):
                 raise InvalidInput(f"working directory {self.working_dir!r} is not absolute")
 
@@ -120,7 +120,8 @@ def key_and_value(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _must_be_text(text: str) -> None:
+def must_be_text(text: str) -> None:
+    """What is not UTF-8 or holds a NUL has no place in a configuration."""
     if "\0" in text:
         raise InvalidInput(f"{text!r} holds a NUL: no argument or variable can")
     try:

@@ -18,7 +18,7 @@ from caplet.image.tarwriter import TarWriter
 from caplet.kernel.filecaps import XATTR_NAME
 from caplet.pack.binary import Binary, open_program
 from caplet.pack.filesystem import File, write_files
-from caplet.pack.process import Process
+from caplet.pack.process import Process, must_be_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,6 +145,7 @@ def _image(
         xattrs = {XATTR_NAME: caps[path].encode()} if path in caps else {}
         files[path] = File(program.file.fileno(), mode=0o755, xattrs=xattrs)
     entrypoint = process.entrypoint[0] if process.entrypoint else os.fsdecode(programs[0].binary.path)
+    must_be_text(entrypoint)
     if os.fsencode(entrypoint) not in files:
         packed = ", ".join(sorted(os.fsdecode(path) for path in files))
         raise InvalidInput(f"the entrypoint {entrypoint} is not packed", f"packed: {packed}")

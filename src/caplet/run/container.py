@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from caplet.errors import InvalidInput, Unavailable
 from caplet.run import init, keeper, linux, network, unpack
 from caplet.run.available import own_credentials, within
-from caplet.run.devices import with_devices
 from caplet.run.failure import EXIT_RUNTIME_FAILED, exit_code_of
 from caplet.run.prober import Probe, ProbeAnswer
 from caplet.run.status import Observed, parse_status
@@ -138,16 +137,18 @@ def run_container(
     asked = Probe.parse(probe) if probe is not None else None
     with contextlib.ExitStack() as stack:
         descriptors = stack.enter_context(_Descriptors())
-        null = descriptors.null()
         (archive, files), (stdout, out), (stderr, err) = (descriptors.pipe() for _ in range(3))
+        # Not /dev/null: crun gives the container's user whatever its standard input is (fchown), and that is the machine's.
+        stdin, nothing = descriptors.pipe()
+        descriptors.close(nothing)
         job = init.Job(
-            spec=with_devices(spec),
+            spec=spec,
             calls=runc.system_calls(spec.process, available),
             runtime=name,
             program=program,
             archive=archive,
             size=_room(rootfs),
-            stdio=(null, out, err),
+            stdio=(stdin, out, err),
             probe=asked,
             probe_seconds=timeout,
         )
@@ -157,11 +158,11 @@ def run_container(
         sandbox = keeper.start(
             lambda channel, scratch: init.main(job, channel, scratch),
             namespaces=namespaces,
-            keep=(archive, null, out, err),
+            keep=(archive, stdin, out, err),
             needed=(program,) if program else (),
         )
         stack.callback(sandbox.close)
-        for fd in (archive, out, err, null):
+        for fd in (archive, out, err, stdin):
             descriptors.close(fd)
         try:
             _send_files(rootfs, files, sandbox)
@@ -312,11 +313,6 @@ class _Descriptors:
         ends = os.pipe()
         self._open.update(ends)
         return ends
-
-    def null(self) -> int:
-        fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._open.add(fd)
-        return fd
 
     def close(self, fd: int) -> None:
         self._open.remove(fd)

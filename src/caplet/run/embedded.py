@@ -175,9 +175,8 @@ def _bad_cwd(cwd: str, error: OSError) -> CannotStart:
 
 
 def _give(fd: int, uid: int) -> None:
-    """As runc fixStdioPermissions: the user may open its own /dev/stdout again. /dev/null stays root's."""
-    if os.fstat(fd).st_rdev != os.makedev(1, 3):
-        os.fchown(fd, uid, -1)
+    """As runc fixStdioPermissions: the user may open its own /dev/stdout again. All three are pipes."""
+    os.fchown(fd, uid, -1)
 
 
 def _default_signals() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.errors import CapletError
-from caplet.run import linux, network, prober, unpack
+from caplet.run import devices, linux, network, prober, unpack
 from caplet.run.embedded import Embedded
 from caplet.run.failure import CannotStart
 from caplet.run.oci import Runtime
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 2.0
 """From SIGTERM to SIGKILL when a probe is over; a node gives 30 by default (terminationGracePeriodSeconds)."""
+
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+"""Those of the signals that are passed on whose default is to end a process, and that people mean so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,14 @@ def main(job: Job, channel: Channel, scratch: str) -> None:
     channel.send({"event": "sandbox", "sysctl": network.read_sysctls((*job.spec.sysctl, network.PORT_START))})
     root = os.path.join(scratch, "rootfs")
     _unpack(job, root)
+    nodes = os.path.join(scratch, "devices")
+    devices.make_devices(nodes)
+    devices.forbid_device_nodes()
+    spec = devices.with_devices(job.spec, nodes)
     container = (
-        Runtime(job.runtime, job.program, job.spec, scratch, job.stdio)
+        Runtime(job.runtime, job.program, spec, scratch, job.stdio)
         if job.program
-        else Embedded(job.spec, job.calls, root, job.stdio)
+        else Embedded(spec, job.calls, root, job.stdio)
     )
     pid = 0
     try:
@@ -134,19 +141,29 @@ def _supervise(job: Job, channel: Channel, pid: int) -> int:
         if ended in ready:
             break
         for number in channel.signals():
-            _signal(pid, number)
+            _pass_on(pid, number)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code if code >= 0 else 128 - code
 
 
 def _stop(pid: int, ended: int) -> None:
-    """SIGTERM where the program handles it, since for pid 1 the kernel drops it otherwise; then SIGKILL."""
-    caught = int(_field(_status(pid), "SigCgt"), 16)
-    if caught >> (signal.SIGTERM - 1) & 1:
-        _signal(pid, signal.SIGTERM)
-        select.select([ended], [], [], STOP_SECONDS)
-    _signal(pid, signal.SIGKILL)
-    select.select([ended], [], [], None)
+    """SIGTERM, then SIGKILL."""
+    _pass_on(pid, signal.SIGTERM)
+    if not select.select([ended], [], [], STOP_SECONDS)[0]:
+        _signal(pid, signal.SIGKILL)
+        select.select([ended], [], [])
+
+
+def _pass_on(pid: int, number: int) -> None:
+    """A signal that the program neither handles nor ignores ends it, as it would any process.
+
+    The kernel drops such signals for pid 1 of a pid namespace (kernel/signal.c sig_task_ignored): SIGKILL it is.
+    """
+    status = _status(pid)
+    minded = int(_field(status, "SigCgt"), 16) | int(_field(status, "SigIgn"), 16)
+    if number in ENDING and not minded >> (number - 1) & 1:
+        number = signal.SIGKILL
+    _signal(pid, number)
 
 
 def _field(status: str, name: str) -> str:

@@ -112,6 +112,11 @@ def pivot_root(new_root: str) -> None:
         os.close(old)
 
 
+def prctl_pointer(option: int, argument: int, pointer: ctypes.Array[ctypes.c_char]) -> None:
+    """The call with one number and one pointer."""
+    _check(_libc.prctl(option, argument, ctypes.addressof(pointer), 0, 0))
+
+
 def kill_when_parent_dies() -> None:
     """SIGKILL for this process when its parent ends from now on, however it ends."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))

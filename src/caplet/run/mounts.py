@@ -83,14 +83,18 @@ class Root:
                     linux.remount(f"/proc/self/fd/{top}", linux.MS_RDONLY | _KEPT)
 
     def mask(self, paths: Iterable[str]) -> None:
-        """/dev/null over a file, an empty read-only tmpfs over a directory (runc maskPath)."""
+        """The container's /dev/null over a file, an empty read-only tmpfs over a directory (runc maskPath)."""
+        with self._open("/dev/null") as null:
+            self._mask(paths, f"/proc/self/fd/{null}")
+
+    def _mask(self, paths: Iterable[str], null: str) -> None:
         for path in paths:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._open(path) as fd:
                 place = f"/proc/self/fd/{fd}"
                 if stat.S_ISDIR(os.fstat(fd).st_mode):
                     linux.mount("tmpfs", place, "tmpfs", linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
                 else:
-                    linux.bind("/dev/null", place)
+                    linux.bind(null, place)
 
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[int]:

@@ -19,6 +19,7 @@ from caplet.errors import CapletError, ImageError, Unavailable
 from caplet.image.layer import Entry, Kind, TarReader, TarWriter
 from caplet.kernel.caps import Cap, Caps
 from caplet.kernel.syscalls import Capset, SetNoNewPrivs
+from caplet.run.devices import DEFAULT_DEVICES
 from caplet.run.perform import do
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _make(path: bytes, entry: Entry, content: Callable[[], Iterator[bytes]]) -> 
             os.link(b"/" + entry.linkname, path, follow_symlinks=False)
             return
         case Kind.CHAR | Kind.BLOCK | Kind.FIFO:
-            os.mknod(path, _TYPES[entry.kind] | 0o600, os.makedev(entry.devmajor, entry.devminor))
+            os.mknod(path, _TYPES[entry.kind] | 0o600, _device(entry))
         case _:
             raise ImageError(f"{os.fsdecode(path)}: no file system has a {entry.kind.name} entry")
     os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
@@ -158,6 +159,13 @@ def _make(path: bytes, entry: Entry, content: Callable[[], Iterator[bytes]]) -> 
         _set_xattr(path, name, value)
     if entry.kind is not Kind.SYMLINK:
         os.chmod(path, entry.mode & 0o7777)
+
+
+def _device(entry: Entry) -> int:
+    """The number, where it is one of the default devices; else 0, which opens nothing (see `caplet.run.devices`)."""
+    number = entry.devmajor, entry.devminor
+    default = entry.kind is Kind.CHAR and number in DEFAULT_DEVICES.values()
+    return os.makedev(*number) if default else 0
 
 
 _TYPES = {Kind.CHAR: 0o020000, Kind.BLOCK: 0o060000, Kind.FIFO: 0o010000}

@@ -55,6 +55,24 @@ def test_it_agrees_with_proc(architecture: str, command: Command) -> None:
     assert said["groups"].split() == kernel["Groups"]
 
 
+PRCTL = {"amd64": 157, "arm64": 167}
+PR_SET_NO_NEW_PRIVS = 38
+
+
+@pytest.mark.parametrize("architecture", shipped.ARCHITECTURES)
+def test_it_makes_system_calls_and_reports_again(architecture: str, command: Command) -> None:
+    """prctl(2) succeeds, then is refused (EINVAL: the third argument must be 0); a PROGRAM that is missing is ENOENT."""
+    number = PRCTL[architecture]
+    calls = [f"{number},{PR_SET_NO_NEW_PRIVS},1", f"{number},{PR_SET_NO_NEW_PRIVS},1,1"]
+    argv = [*command("probe", architecture), *calls, "-", "ignored", "/nonexistent"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith(("result", "NoNewPrivs"))] == [
+        "NoNewPrivs 0", "result 0", "NoNewPrivs 1", "result -22", "NoNewPrivs 1", "result -2",
+    ]  # fmt: skip
+    assert done.returncode == 1
+
+
 SETPRIV = [
     "--reuid=65533", "--regid=65532", "--groups=5,3,70000", "--no-new-privs", "--securebits=+noroot,+noroot_locked",
     "--inh-caps=+net_raw", "--ambient-caps=+net_raw", "--bounding-set=-all,+net_raw,+chown",

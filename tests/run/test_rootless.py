@@ -131,21 +131,35 @@ def test_without_newuidmap_the_package_is_named(tmp_path: Path, monkeypatch: pyt
     )
 
 
-def test_where_namespaces_are_forbidden_the_switch_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "switch").write_text("0\n")
-    monkeypatch.setattr(rootless, "RESTRICTIONS", {str(tmp_path / "switch"): ("0", "turn it on")})
+SWITCHES = {"limit": ("0", "user.max_user_namespaces=10000"), "none": ("", "cannot make a user namespace")}
 
-    def refuse(flags: int) -> None:
-        raise PermissionError(1, "Operation not permitted")
+
+@pytest.mark.parametrize("first", [True, False], ids=["at once", "afterwards, as AppArmor does"])
+@pytest.mark.parametrize(("value", "said"), SWITCHES.values(), ids=list(SWITCHES))
+def test_where_namespaces_are_forbidden_the_switch_is_named(
+    first: bool,
+    value: str,
+    said: str,
+    tool: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tool("newuidmap")
+    real = linux.unshare
+
+    def unshare(flags: int) -> None:
+        if first or flags != linux.CLONE_NEWUSER:
+            raise PermissionError(1, "Operation not permitted")
+        real(flags)
 
     def work() -> int:
-        monkeypatch.setattr(linux, "unshare", refuse)
+        monkeypatch.setattr(linux, "unshare", unshare)
+        monkeypatch.setattr(
+            rootless, "_content", lambda file: value if file.endswith("max_user_namespaces") else ""
+        )
         return as_root(lambda: 0)
 
-    os.chmod(tmp_path, 0o755)
-    said = as_user(work, tmp_path)
-    assert "only root make user namespaces" in said or said.startswith(
-        "Unavailable: cannot make a user namespace"
-    )
+    told = as_user(work, tmp_path)
+    assert told.startswith("Unavailable: ")
+    assert said in told
+    assert told.endswith("or run it as root: sudo caplet ...")

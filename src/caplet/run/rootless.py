@@ -82,12 +82,14 @@ def _child(main: Callable[[], int], caller: int, ready: int, mapped: int, answer
     code = 1
     try:
         linux.die_with_parent(caller)
-        _unshare()
+        _unshare(linux.CLONE_NEWUSER)
         os.write(ready, b"1")
         if os.read(mapped, 1):
             os.setgroups([])
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
+            # Ubuntu's AppArmor lets the namespace be made and then denies its root every capability.
+            _unshare(linux.CLONE_NEWUTS)
             code = main()
             sys.stdout.flush()
     except CapletError as error:
@@ -105,18 +107,25 @@ def _say(answer: int, error: dict[str, str]) -> None:
         os.write(answer, json.dumps(error).encode())
 
 
-def _unshare() -> None:
+def _unshare(namespace: int) -> None:
     try:
-        linux.unshare(linux.CLONE_NEWUSER)
+        linux.unshare(namespace)
     except OSError as error:
         for file, (value, remedy) in RESTRICTIONS.items():
-            with contextlib.suppress(OSError), open(file, encoding="ascii") as sysctl:
-                if sysctl.read().strip() == value:
-                    raise Unavailable(
-                        f"this machine lets only root make user namespaces: {file} is {value}",
-                        f"{remedy}, {_ROOT_HINT}",
-                    ) from None
+            if _content(file) == value:
+                raise Unavailable(
+                    f"this machine lets only root use user namespaces: {file} is {value}",
+                    f"{remedy}, {_ROOT_HINT}",
+                ) from None
         raise Unavailable(f"cannot make a user namespace: {error.strerror}", _ROOT_HINT) from None
+
+
+def _content(file: str) -> str:
+    try:
+        with open(file, encoding="ascii") as sysctl:
+            return sysctl.read().strip()
+    except OSError:
+        return ""
 
 
 def _tool(name: str) -> str:

@@ -80,7 +80,7 @@ class Recipe:
 
 def make(name: str, work: str) -> Image:
     """The image, from the work directory if it is there already."""
-    directory = os.path.join(work, "images", name)
+    directory = os.path.join(os.path.abspath(work), "images", name)
     facts = os.path.join(directory, "facts.json")
     if not os.path.exists(facts):
         _make(name, RECIPES[name], directory)
@@ -163,16 +163,21 @@ def _server(scratch: str) -> Iterator[str]:
 
 
 def _many(entries: int, scratch: str) -> Iterator[str]:
-    """Small files in deep directories; every thousandth is set-user-ID."""
+    """Small files, thirty to a directory; every thousandth is set-user-ID."""
     layers = 3
     for layer in range(layers):
-        numbers = range(layer, entries, layers)
-        files = [(_numbered(n), 0o4755 if n % 1000 == 0 else 0o644, b"%d\n" % n) for n in numbers]
-        yield _tar_of_files(scratch, f"{layer}.tar", files)
+        part = range(layer * entries // layers, (layer + 1) * entries // layers)
+        yield _tar_of_files(scratch, f"{layer}.tar", [_numbered_entry(n) for n in part])
+
+
+def _numbered_entry(n: int) -> tuple[str, int, bytes]:
+    if n % 30 == 0:
+        return _numbered(n) + "/", 0o755, b""
+    return f"{_numbered(n - n % 30)}/file-{n:06}", 0o4755 if n % 1000 == 1 else 0o644, b"%d\n" % n
 
 
 def _numbered(n: int) -> str:
-    return f"srv/{n % 97:02}/{n % 1009:04}/file-{n:06}"
+    return f"srv/data/{n // 3000:03}/directory-{n:06}"
 
 
 def _tar_of_files(scratch: str, name: str, files: list[tuple[str, int, bytes]]) -> str:
@@ -181,6 +186,8 @@ def _tar_of_files(scratch: str, name: str, files: list[tuple[str, int, bytes]]) 
         for file_name, mode, data in files:
             entry = tarfile.TarInfo(file_name)
             entry.mode, entry.size = mode, len(data)
+            if file_name.endswith("/"):
+                entry.type = tarfile.DIRTYPE
             tar.addfile(entry, io.BytesIO(data))
     return path
 
@@ -191,5 +198,5 @@ RECIPES = {
     "tiny": Recipe(_server, "server", 0),
     "small": Recipe(partial(_steps, recipes.SMALL), NGINX, 2),
     "large": Recipe(partial(_steps, recipes.LARGE), NGINX, 2),
-    "many": Recipe(partial(_many, MANY), _numbered(1000), 1),
+    "many": Recipe(partial(_many, MANY), f"{_numbered(150000)}/file-150001", 1),
 }

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from bench import diff, images, layout, measure, peers, report, results
+from bench.__main__ import main
 from bench.cases import AtMost, Ratio
 from bench.measure import Sample
 
@@ -151,6 +153,24 @@ def test_results_survive_the_file(tmp_path: Path) -> None:
     path = str(tmp_path / "results.json")
     results.write(found, path)
     assert results.read(path) == found
+
+
+def test_a_whole_run(
+    work: str, tool: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """caplet and bare decompression, each once, on the tiny image."""
+    tool("igzip")
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    path = os.path.join(work, "results.json")
+    arguments = ["--only", "^(start-up|(scan|grant)-tiny-gzip)$", "--ways", "igzip|python", "--rounds", "1"]
+    assert main([*arguments, "--work", work, "--results", path]) == 0
+    printed = capsys.readouterr().out
+    assert printed == report.document(results.read(path))
+    assert [case.name for case in results.read(path).cases] == [
+        "start-up",
+        "scan-tiny-gzip",
+        "grant-tiny-gzip",
+    ]
 
 
 def test_a_blob_has_its_name_and_size(tmp_path: Path, tool: Callable[[str], str]) -> None:

@@ -10,9 +10,9 @@ machine whose bounding set lacks capabilities can judge it as well.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import os
-import pickle
 import platform
 import secrets
 import sys
@@ -22,7 +22,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.kernel import exhaustive as small
 from tests.kernel import programs, worlds
+from tests.kernel.isolated import Isolated
 
 from caplet.errors import CapletError
 from caplet.kernel import syscalls as k
@@ -51,12 +53,15 @@ class Tally:
     """What a run saw."""
 
     programs: int = 0
+    """Random ones."""
+    exhaustive: int = 0
     calls: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     disagreements: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.programs += other.programs
+        self.exhaustive += other.exhaustive
         self.calls += other.calls
         self.kinds += other.kinds
         self.disagreements += other.disagreements
@@ -133,21 +138,28 @@ class Oracle:
         self._start = perform([]).start
         self._odd = programs.odd(Random(f"{seed} odd"))
 
+    def exhaust(self, chosen: slice) -> Tally:
+        """The exhaustive set, or a part of it."""
+        world, tally = worlds.build(self._place, ()), Tally()
+        try:
+            for number, case in list(enumerate(small.cases()))[chosen]:
+                self._judge(f"case {number}", small.drawn(case, self._start, world), world, tally)
+            return tally
+        finally:
+            world.close()
+
     def batch(self, number: int, only: Iterable[int]) -> Tally:
         world = worlds.build(self._place, programs.maps(Random(f"{self._seed} world {number}")), self._odd)
         try:
             tally = Tally()
             for index in only:
-                self._judge(index, world, tally)
+                drawn = programs.draw(Random(f"{self._seed} {index}"), world, self._start, self._kernel)
+                self._judge(f"program {index} of seed {self._seed}", drawn, world, tally)
             return tally
         finally:
             world.close()
 
-    def draw(self, index: int, world: World) -> Drawn:
-        return programs.draw(Random(f"{self._seed} {index}"), world, self._start, self._kernel)
-
-    def _judge(self, index: int, world: World, tally: Tally) -> None:
-        drawn = self.draw(index, world)
+    def _judge(self, name: str, drawn: Drawn, world: World, tally: Tally) -> None:
         performed = self._perform(drawn, world)
         _count(tally, drawn, performed)
         if (what := disagreement(drawn, performed, self._kernel)) is not None:
@@ -155,7 +167,7 @@ class Oracle:
             if len(tally.disagreements) < SHOWN:
                 small, what = self._shrunk(drawn, what, world)
             tally.disagreements.append(
-                f"program {index} of seed {self._seed}: in mount namespace {small.world}, after\n"
+                f"{name}: in mount namespace {small.world}, after\n"
                 + "".join(f"    {words(call)}\n" for call in small.calls)
                 + f"  at {what}"
             )
@@ -210,10 +222,13 @@ def _count_execve(kinds: Counter[str], call: k.Execve, error: int, *, secure: bo
     kinds.update(f"execve: {trait}" for trait, has in traits.items() if has)
 
 
-def worker(seed: int, indices: range, job: int, jobs: int) -> Tally:
-    """The batches of one job."""
+def worker(seed: int, indices: range, job: int, jobs: int, *, exhaustive: bool) -> Tally:
+    """The batches of one job, and its part of the exhaustive set."""
     oracle, tally = Oracle(seed), Tally()
     gc.freeze()
+    if exhaustive:
+        tally.add(oracle.exhaust(slice(job, None, jobs)))
+        tally.exhaustive, tally.programs = tally.programs, 0
     first, last = indices.start // BATCH, (indices.stop - 1) // BATCH
     for number in range(first + job, last + 1, jobs):
         only = range(max(indices.start, number * BATCH), min(indices.stop, (number + 1) * BATCH))
@@ -221,41 +236,16 @@ def worker(seed: int, indices: range, job: int, jobs: int) -> Tally:
     return tally
 
 
-def run(seed: int, indices: range, jobs: int) -> Tally:
+def run(seed: int, indices: range, jobs: int, *, exhaustive: bool) -> Tally:
     """Each job in a process, and a mount namespace, of its own."""
-    pipes = []
-    for job in range(jobs):
-        read, write = os.pipe()
-        if os.fork() == 0:
-            os.close(read)
-            _job(seed, indices, job, jobs, write)
-        os.close(write)
-        pipes.append(read)
-    tally, failures = Tally(), []
-    for read in pipes:
-        with os.fdopen(read, "rb") as file:
-            answer = pickle.load(file)
-        if isinstance(answer, Tally):
-            tally.add(answer)
-        else:
-            failures.append(answer)
-    for _ in pipes:
-        os.wait()
-    if failures:
-        raise failures[0]
+    workers = [
+        Isolated(functools.partial(worker, seed, indices, job, jobs, exhaustive=exhaustive))
+        for job in range(jobs)
+    ]
+    tally = Tally()
+    for each in workers:
+        tally.add(each.result())
     return tally
-
-
-def _job(seed: int, indices: range, job: int, jobs: int, write: int) -> None:
-    answer: object = CapletError("the oracle's worker ended early")
-    try:
-        answer = worker(seed, indices, job, jobs)
-    except Exception as error:  # noqa: BLE001  the parent raises it
-        answer = error
-    finally:
-        with os.fdopen(write, "wb") as file:
-            pickle.dump(answer, file)
-        os._exit(0)
 
 
 def main() -> int:
@@ -271,7 +261,8 @@ def main() -> int:
     indices = range(options.count) if options.only is None else range(options.only, options.only + 1)
     begun = time.monotonic()
     try:
-        tally = run(seed, indices, min(options.jobs, -(-len(indices) // BATCH)))
+        jobs = min(options.jobs, -(-len(indices) // BATCH))
+        tally = run(seed, indices, jobs, exhaustive=options.only is None)
     except (CapletError, OSError) as error:
         print(f"oracle: {error}", file=sys.stderr)
         return 2
@@ -285,7 +276,7 @@ def report(tally: Tally, seed: int, seconds: float) -> None:
     for text in tally.disagreements[:SHOWN]:
         print(f"\nDISAGREEMENT: {text}")
     print(
-        f"{tally.programs} programs ({tally.calls} system calls), seed {seed}, Linux {platform.release()}, "
+        f"{tally.programs} random and {tally.exhaustive} exhaustive programs ({tally.calls} system calls), seed {seed}, Linux {platform.release()}, "
         f"{seconds:.0f} s: {len(tally.disagreements)} disagreements"
     )
 

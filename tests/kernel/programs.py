@@ -254,7 +254,10 @@ class _Drawing:
             case 12:
                 return k.SetKeepcaps(random.random() < 0.7)
             case 13:
-                return k.AmbientRaise(random.choice((*USEFUL, *(sets.permitted & sets.inheritable), 64)))
+                both = tuple(sets.permitted & sets.inheritable)
+                return k.AmbientRaise(
+                    random.choice(both if both and random.random() < 0.7 else (*USEFUL, 64))
+                )
             case 14:
                 return k.AmbientLower(random.choice(USEFUL))
             case 15:

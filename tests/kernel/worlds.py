@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -87,15 +88,19 @@ class World:
 
 
 def share_fs() -> None:
-    """Make a process that shares root and working directory with this one, as long as this one lives."""
+    """Make a process that shares root and working directory with this one, as long as this one lives.
+
+    It waits for that on a descriptor: PR_SET_PDEATHSIG sends nothing if the one that ends may not signal the other by then.
+    """
+    parent = os.getpid()
     if Raw("clone", (CLONE_FS | signal.SIGCHLD,))() == 0:
         try:
             os.closerange(0, 1024)
-            linux.die_with_parent(os.getppid())
-            while True:
-                signal.pause()
+            ends = select.poll()
+            ends.register(os.pidfd_open(parent), select.POLLIN)
+            ends.poll()
         finally:
-            os._exit(1)
+            os._exit(0)
 
 
 def enclose() -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from caplet.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
 MAX_BITS = 64
 """Bits of kernel_cap_t; libcap calls it __CAP_MAXBITS."""
@@ -194,9 +194,16 @@ _NONE = "NONE"
 """capsh(1) takes `none` for an empty list, and it is what str() gives."""
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
+_LONGEST_WORTH_A_GUESS = 40
+"""Twice the longest name; the search takes time with the square of the length."""
+
+
+def nearest(word: str, names: Collection[str]) -> str:
     """`; did you mean X?`, or nothing where no name is near."""
-    close = difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)
+    if len(word) > _LONGEST_WORTH_A_GUESS:
+        return ""
+    begun = [name for name in names if len(word) > 2 and name.startswith(word)]
+    close = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -208,4 +215,4 @@ def _parse_word(word: str) -> Caps:
         return KNOWN if name == _ALL else Caps()
     if re.fullmatch(r"[0-9]{1,2}", word) and int(word) < MAX_BITS:
         return Caps.of(int(word))
-    raise InvalidInput(f"unknown capability {word!r}{nearest(name, Cap.__members__)}")
+    raise InvalidInput(f"unknown capability {word[:80]!r}{nearest(name, Cap.__members__)}")

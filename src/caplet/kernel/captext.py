@@ -75,14 +75,14 @@ def _apply(sets: Sets, clause: str, names: Mapping[str, int], last: int) -> Sets
     match = _CLAUSE.fullmatch(clause)
     if match is None:
         raise InvalidInput(
-            f"{clause!r} is not capabilities with an operator",
+            f"{clause[:80]!r} is not capabilities with an operator",
             "write them as cap_from_text(3) does: cap_net_bind_service=ep",
         )
     listed, first, to = match["caps"], match["first"], match["sets"]
     if listed is None and (first != "=" or match["next"]):
-        raise InvalidInput(f"{clause!r} lists no capabilities: only a plain '=' may stand for all")
+        raise InvalidInput(f"{clause[:80]!r} lists no capabilities: only a plain '=' may stand for all")
     if first != "=" and not to:
-        raise InvalidInput(f"{clause!r} names no set after {first[-1]!r}", "the sets are e, i and p")
+        raise InvalidInput(f"{clause[:80]!r} names no set after {first[-1]!r}", "the sets are e, i and p")
     caps = Caps.all(last) if listed is None else _listed(listed, names, last)
     if first.startswith("="):
         sets = sets.lowered(caps, "eip")
@@ -111,7 +111,7 @@ def _number(word: str, names: Mapping[str, int]) -> int:
         if len(digits.lstrip("0")) <= 3 and (number := int(digits, base)) < MAX_BITS:
             return number
         raise InvalidInput(f"no capability has the number {word[:32]}: the last possible is {MAX_BITS - 1}")
-    raise InvalidInput(f"unknown capability {word!r}{nearest(name, names)}")
+    raise InvalidInput(f"unknown capability {word[:80]!r}{nearest(name, names)}")
 
 
 def to_text(sets: Sets, last: int = LAST_CAP) -> str:

@@ -87,8 +87,10 @@ def command(
     Example:
       caplet run pod.yaml --image oci:app --probe http://:80/
     """
+    from caplet.run.rootless import as_root
+
     try:
-        return _run(manifest, container, images, engine, runtime, probe, timeout, output)
+        return as_root(lambda: _run(manifest, container, images, engine, runtime, probe, timeout, output))
     except CapletError as error:
         error.exit_code = EXIT_OURS
         raise

@@ -152,7 +152,7 @@ def run_container(
             probe=asked,
             probe_seconds=timeout,
         )
-        namespaces = linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+        namespaces = linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP
         if not spec.host_network:
             namespaces |= linux.CLONE_NEWNET
         sandbox = keeper.start(

@@ -52,34 +52,48 @@ _S_IFMT, _S_IFCHR, _S_IFBLK = 0o170000, 0o020000, 0o060000
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 
 
-def make_devices(directory: str) -> None:
-    """Own nodes of the default devices in `directory`; where a user namespace forbids that, the machine's own, bound."""
+def make_devices(directory: str) -> bool:
+    """Own nodes of the default devices in `directory`; True.
+
+    False where a user namespace forbids that: then they are the machine's own, bound, which nobody in there can change.
+    """
     os.mkdir(directory)
     linux.mount("devices", directory, "tmpfs", linux.MS_NOSUID | linux.MS_NOEXEC, "mode=0755,size=64k")
     before = os.umask(0)
+    own = True
     for name, (major, minor) in DEFAULT_DEVICES.items():
         node = os.path.join(directory, name)
         try:
             os.mknod(node, 0o666 | _S_IFCHR, os.makedev(major, minor))
         except PermissionError:
+            own = False
             os.close(os.open(node, os.O_CREAT | os.O_EXCL, 0o666))
             linux.bind(f"/dev/{name}", node)
     os.umask(before)
+    return own
 
 
 def with_devices(spec: Spec, directory: str) -> Spec:
-    """The same with `nodev` on each tmpfs, and the default devices bound from `directory` right after /dev."""
+    """The same with the default devices bound from `directory` right after /dev."""
     mounts: list[Mount] = []
     for mount in spec.mounts:
-        safe = mount
-        if mount.type == "tmpfs" and "nodev" not in mount.options:
-            safe = replace(mount, options=(*mount.options, "nodev"))
-        mounts.append(safe)
+        mounts.append(mount)
         if mount.destination == "/dev":
             mounts += [
                 Mount(f"/dev/{name}", "bind", os.path.join(directory, name), ("bind",))
                 for name in DEFAULT_DEVICES
             ]
+    return replace(spec, mounts=tuple(mounts))
+
+
+def without_devices(spec: Spec) -> Spec:
+    """The same with `nodev` on each tmpfs."""
+    mounts = (
+        replace(mount, options=(*mount.options, "nodev"))
+        if mount.type == "tmpfs" and "nodev" not in mount.options
+        else mount
+        for mount in spec.mounts
+    )
     return replace(spec, mounts=tuple(mounts))
 
 

@@ -7,6 +7,7 @@ call execve(2). What lies between is `caplet.runtimes.runc.system_calls`, perfor
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from caplet.kernel.syscalls import Syscall
     from caplet.runtimes.model import Spec
 
+MAX_PASSWD = 1 << 20
+"""Bytes of /etc/passwd that are looked through for HOME."""
 UMASK = 0o022
 """runc's default for process.user.umask (libcontainer/specconv)."""
 
@@ -115,6 +118,7 @@ class Embedded:
             os.dup2(fd, number)
         _close_from(3, keep=self._theirs.fileno())
         late = _chdir(process.cwd)
+        home = _home(process.user.uid)
         for fd in (0, 1, 2):
             _give(fd, process.user.uid)
         for call in self._calls:
@@ -127,6 +131,8 @@ class Embedded:
         if late:
             _chdir(process.cwd, again=True)
         environment = dict(item.split("=", 1) for item in process.env if "=" in item)
+        if not environment.get("HOME"):
+            environment["HOME"] = home
         program = look_path(process.args[0], environment.get("PATH", ""))
         self._theirs.sendall(b"created")
         if self._theirs.recv(16) != b"go":
@@ -153,6 +159,16 @@ class Embedded:
 def exit_code(number: int | None) -> int:
     """Podman's and Docker's: 127 when the program is not there, 126 when it cannot be invoked."""
     return EXIT_NOT_FOUND if number in {errno.ENOENT, errno.ENOTDIR} else EXIT_CANNOT_INVOKE
+
+
+def _home(uid: int) -> str:
+    """HOME of runc prepareEnv: the directory in the container's own /etc/passwd, else /."""
+    with contextlib.suppress(OSError), open("/etc/passwd", "rb") as file:
+        for line in file.read(MAX_PASSWD).splitlines():
+            fields = line.split(b":")
+            if len(fields) > 5 and fields[2] == str(uid).encode():
+                return os.fsdecode(fields[5]) or "/"
+    return "/"
 
 
 def _chdir(cwd: str, *, again: bool = False) -> bool:

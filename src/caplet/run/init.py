@@ -65,9 +65,12 @@ def main(job: Job, channel: Channel, scratch: str) -> None:
     root = os.path.join(scratch, "rootfs")
     _unpack(job, root)
     nodes = os.path.join(scratch, "devices")
-    devices.make_devices(nodes)
+    spec = devices.without_devices(job.spec)
+    if (
+        devices.make_devices(nodes) or not job.program
+    ):  # in a user namespace runc and crun bind devices themselves
+        spec = devices.with_devices(spec, nodes)
     devices.forbid_device_nodes()
-    spec = devices.with_devices(job.spec, nodes)
     container = (
         Runtime(job.runtime, job.program, spec, scratch, job.stdio)
         if job.program

@@ -11,15 +11,31 @@ import hashlib
 import os
 import stat
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Node = tuple[object, ...]
+
+class Node(NamedTuple):
+    """What is to stay the same of a path."""
+
+    kind: int
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    attributes: tuple[tuple[str, bytes], ...]
+    content: str
+    """SHA-256 of a file, target of a link, number of a device."""
+    first: str
+    """Of a file: the first of the names of its inode."""
+
+
 Tree = dict[str, Node]
 
 CAPABILITY = "security.capability"
@@ -36,14 +52,14 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 """
 
 
-def tree(root: str, *, mtimes: bool = True) -> Tree:
+def tree(root: str) -> Tree:
     """What every path is: kind, mode, owner, time, attributes, content, and the first of the names of its inode."""
     first: dict[tuple[int, int], str] = {}
     found: Tree = {}
     for path in sorted(_walk(root)):
         status = os.lstat(os.path.join(root, path) if path else root)
         name = first.setdefault((status.st_dev, status.st_ino), path)
-        found[path or "."] = _node(os.path.join(root, path), status, name, mtimes)
+        found[path or "."] = _node(os.path.join(root, path), status, name)
     return found
 
 
@@ -54,7 +70,7 @@ def _walk(root: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(directory, name), root)
 
 
-def _node(path: str, status: os.stat_result, first: str, mtimes: bool) -> Node:
+def _node(path: str, status: os.stat_result, first: str) -> Node:
     kind = stat.S_IFMT(status.st_mode)
     content = ""
     if stat.S_ISLNK(kind):
@@ -68,7 +84,6 @@ def _node(path: str, status: os.stat_result, first: str, mtimes: bool) -> Node:
         name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith("trusted.")
     )
     attributes = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
-    when = status.st_mtime_ns if mtimes else 0
     linked = first if stat.S_ISREG(kind) else ""
     return (
         kind,
@@ -84,11 +99,9 @@ def _node(path: str, status: os.stat_result, first: str, mtimes: bool) -> Node:
 
 def with_capability(node: Node, value: bytes | None) -> Node:
     """The node as it would be with that attribute."""
-    attributes = dict(node[5])  # type: ignore[call-overload]
-    attributes.pop(CAPABILITY, None)
-    if value is not None:
-        attributes[CAPABILITY] = value
-    return (*node[:5], tuple(sorted(attributes.items())), *node[6:])
+    others = tuple((name, kept) for name, kept in node.attributes if name != CAPABILITY)
+    mine = () if value is None else ((CAPABILITY, value),)
+    return node._replace(attributes=tuple(sorted((*others, *mine))))
 
 
 @contextmanager
@@ -103,16 +116,16 @@ def umoci(work: str, layout: str, tag: str) -> Iterator[str]:
 
 
 @contextmanager
-def podman(work: str, layout: str, tag: str) -> Iterator[str]:
+def podman(layout: str, tag: str) -> Iterator[str]:
     """`podman pull` into a storage of its own, then `podman image mount` (vfs: a plain directory)."""
-    store = os.path.join(work, f"podman-{tag}-{time.monotonic_ns()}")
-    base = ("podman", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "vfs")
-    image = run(*base, "pull", "--quiet", f"oci:{layout}:{tag}").strip().splitlines()[-1]
-    try:
-        yield run(*base, "image", "mount", image).strip()
-    finally:
-        run(*base, "image", "umount", image)
-        run("rm", "-rf", store)
+    # Podman refuses a run root of more than 50 characters, so pytest's directories are too deep.
+    with tempfile.TemporaryDirectory(prefix="podman", dir="/tmp") as store:
+        base = ("podman", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "vfs")
+        image = run(*base, "pull", "--quiet", f"oci:{layout}:{tag}").strip().splitlines()[-1]
+        try:
+            yield run(*base, "image", "mount", image).strip()
+        finally:
+            run(*base, "image", "umount", image)
 
 
 def skopeo(layout: str, tag: str, target: str) -> None:

@@ -182,8 +182,8 @@ def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps
         for name in _loader_variables(image):
             yield f"is dynamically linked: with capabilities it ignores {name}, which the image sets"
     if caps.effective and caps.permitted:
-        names = ",".join(caps.permitted.names()) if len(caps.permitted) <= MAX_NAMED else "them all"
-        yield f"starts only where {names} is allowed: with `+p` instead (`caplet relax`) it would start anywhere"
+        names = ",".join(caps.permitted.names()) if len(caps.permitted) <= MAX_NAMED else "each of them"
+        yield f"will start only where {names} is allowed: by the Pod's capabilities.add, or the engine's default set"
 
 
 MAX_NAMED = 4

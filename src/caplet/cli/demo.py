@@ -33,7 +33,13 @@ def command() -> int:
 
     Packs a small static server, runs it in three containers on this machine's kernel, and compares what the kernel
     model predicts with what /proc/PID/status shows. Needs no Docker, network or installed runtime, and leaves nothing
-    behind. An ordinary user needs newuidmap and a range of ids in /etc/subuid. Exits with 0 when all three ended as they must, with 5 when a prediction was wrong.
+    behind. An ordinary user needs newuidmap and a range of ids in /etc/subuid.
+
+    Exit code: 0 when all three ended as they must, 5 when a prediction was wrong, else 1.
+
+    \b
+    Example:
+      caplet demo
     """
     from caplet.run.rootless import as_root
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class PackCommand(click.Command):
-    """What follows `--` is the program's, and `--ca-certificates[=FILE]` has a value only after `=`, as in getopt_long(3)."""
+    """What follows `--` is the program's; `--ca-certificates[=FILE]` has a value only after `=`, as in getopt_long(3).
+
+    click knows neither, so both are taken out of the arguments before it sees them, into the context's `meta`.
+    """
 
     OPTIONAL_VALUES = ("--ca-certificates", "--time-zones")
 
@@ -32,10 +35,12 @@ class PackCommand(click.Command):
         if "--" in args:
             at = args.index("--")
             args, ctx.meta["cmd"] = args[:at], tuple(args[at + 1 :])
-        for name in self.OPTIONAL_VALUES:
-            args = [
-                arg.replace(name, f"{name}-from", 1) if arg.startswith(f"{name}=") else arg for arg in args
-            ]
+        for index, argument in enumerate(args):
+            name, equals, value = argument.partition("=")
+            if equals and name in self.OPTIONAL_VALUES:
+                if not value:
+                    raise click.UsageError(f"{name}= needs a value behind the equals sign", ctx)
+                args[index], ctx.meta[name] = name, value
         return super().parse_args(ctx, args)
 
 
@@ -68,14 +73,12 @@ class PackCommand(click.Command):
     is_flag=True,
     help="Add this machine's CA certificates, or those of FILE with =FILE.",
 )
-@click.option("--ca-certificates-from", "certificates_file", hidden=True, default="")
 @click.option(
     "--time-zones",
     "zones",
     is_flag=True,
     help="Add the time zones of the tzdata package or of this machine, or of DIR with =DIR.",
 )
-@click.option("--time-zones-from", "zones_directory", hidden=True, default="")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="Say what the ELF header cannot: linux/arm/v6.")
 @click.option(
     "--compression",
@@ -106,7 +109,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     destination = parse_reference(options["output"])
     binaries = _binaries(options["binaries"], options["caps"])
-    content = Content(_files(options), Compression(options["compression"]), spool_directory(destination))
+    content = Content(
+        _files(options, ctx.meta), Compression(options["compression"]), spool_directory(destination)
+    )
     platform = Platform.parse(options["platform"]) if options["platform"] else None
     image = pack(binaries, _process(options, ctx.meta.get("cmd", ())), content, platform)
     written = write_image(image, destination)
@@ -143,14 +148,14 @@ def _process(options: dict[str, Any], cmd: tuple[str, ...]) -> Any:
     )
 
 
-def _files(options: dict[str, Any]) -> dict[bytes, bytes]:
+def _files(options: dict[str, Any], values: dict[str, Any]) -> dict[bytes, bytes]:
     from caplet.pack import certificates, zones
 
     files: dict[bytes, bytes] = {}
-    if options["certificates"] or options["certificates_file"]:
-        files[certificates.IMAGE_PATH] = certificates.read_bundle(options["certificates_file"])
-    if options["zones"] or options["zones_directory"]:
-        files |= zones.read_zones(options["zones_directory"])
+    if options["certificates"]:
+        files[certificates.IMAGE_PATH] = certificates.read_bundle(values.get("--ca-certificates", ""))
+    if options["zones"]:
+        files |= zones.read_zones(values.get("--time-zones", ""))
     return files
 
 

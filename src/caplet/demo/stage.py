@@ -14,7 +14,8 @@ from caplet.errors import CapletError, Unavailable
 from caplet.image.image import Image
 from caplet.image.passwd import resolve_user
 from caplet.image.rootfs import Rootfs
-from caplet.kernel.caps import Cap, Caps
+from caplet.kernel.capable import BindPort, allowed
+from caplet.kernel.caps import Caps
 from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import the_pod
 from caplet.pack import pack
@@ -53,7 +54,7 @@ class Played:
         after = self.prediction.started
         if after is None:
             return Ending.DOES_NOT_START
-        can = PORT >= PORT_START or Cap.NET_BIND_SERVICE in after.caps.effective
+        can = allowed(after, BindPort(PORT), self.result.sysctl)
         return Ending.ANSWERS if can else Ending.CANNOT_BIND
 
     @property

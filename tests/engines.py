@@ -85,12 +85,12 @@ def _node(path: str, status: os.stat_result, first: str) -> Node:
     )
     attributes = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
     linked = first if stat.S_ISREG(kind) else ""
-    return (
+    return Node(
         kind,
         stat.S_IMODE(status.st_mode),
         status.st_uid,
         status.st_gid,
-        when,
+        status.st_mtime_ns,
         attributes,
         content,
         linked,

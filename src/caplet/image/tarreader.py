@@ -15,6 +15,7 @@ refuses is refused (Go 1.27, src/archive/tar/reader.go), because the engines tha
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import adler32
 
 from caplet.errors import InvalidInput
 from caplet.image import pax as paxheader
@@ -29,6 +30,7 @@ from caplet.image.header import (
     checksum_holds,
     format_of,
     parse_number,
+    parse_octal,
     parse_text,
 )
 
@@ -40,6 +42,9 @@ MAX_EXTENDED_HEADER = 1 << 20
 
 MAX_CACHED_FIELDS = 1024
 """Distinct raw fields whose parsed values are remembered; real layers have a handful of owners and modes."""
+
+MAX_CACHED_SUMS = 8192
+"""Distinct checksums that are remembered: those of usual headers lie between 4,000 and 12,000."""
 
 _NANOSECONDS = 1_000_000_000
 
@@ -54,12 +59,16 @@ _KINDS = {
     0x36: Kind.FIFO,
     0x67: Kind.GLOBAL,
 }
-_OLD_FILE = 0x00
+_FILE, _OLD_FILE = 0x30, 0x00
 _OLD_SPARSE = 0x53
 _PAX, _PAX_GLOBAL = 0x78, 0x67
 _LONG_NAME, _LONG_LINK = 0x4C, 0x4B
 _EXTENSIONS = frozenset({_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK})
 
+_USUAL_FLAGS = frozenset(b"05")
+_USUAL_LINKS = frozenset({bytes(100) + b"ustar\x0000", bytes(100) + b"ustar  \0"})
+"""An empty link name, then the magic and version of ustar or of GNU's format."""
+_NO_PREFIX = bytes(BLOCK - 345)
 _NO_CONTENT = frozenset(b"123456")
 """Type flags without a data section (isHeaderOnlyType)."""
 
@@ -90,6 +99,7 @@ class TarReader:
         self._owners: dict[bytes, tuple[int, int, int]] = {}
         self._names: dict[bytes, tuple[bytes, bytes, int, int]] = {}
         self._times: dict[bytes, int] = {}
+        self._sums: dict[bytes, int] = {}
 
     def __iter__(self) -> Iterator[Entry]:
         """Entries in the archive's order. Raises InvalidInput, with the offset of the header that is at fault."""
@@ -188,6 +198,49 @@ class TarReader:
     # The headers
 
     def _next(self) -> Entry | None:
+        end = self._position + self._content + self._padding + BLOCK
+        if end > len(self._chunk):
+            return self._any()
+        entry = self._usual(self._chunk[end - BLOCK : end])
+        if entry is None:
+            return self._any()
+        self._position = end
+        self.header_at = self.starts_at = self._offset + end - BLOCK
+        self._content = entry.size if entry.kind is Kind.FILE else 0
+        self._padding = -self._content % BLOCK
+        self._taken = False
+        self._pieces = None
+        return entry
+
+    def _usual(self, block: bytes) -> Entry | None:
+        """What most headers are: a file or directory without extensions, told in a third of the time.
+
+        None for whatever is not plain to see: then `_any` reads the block, or says what is wrong with it.
+        """
+        flag = block[156]
+        if flag not in _USUAL_FLAGS or block[157:265] not in _USUAL_LINKS or not block.endswith(_NO_PREFIX):
+            return None
+        # 267 bytes are zero, so the sum is below 65521, and Adler-32's low half is that sum plus 1.
+        if adler32(block) & 0xFFFF != (self._sums.get(block[148:156]) or self._new_sum(block[148:156])):
+            return None
+        owner = self._owners.get(block[100:124])
+        mtime = self._times.get(block[136:148])
+        names = self._names.get(block[265:345])
+        name = block[: block.find(0)]
+        size = block[124:135]
+        if not owner or mtime is None or not names or len(name) >= 100 or block[135] or not size.isdigit():
+            return None
+        mode, uid, gid = owner
+        uname, gname, major, minor = names
+        kind = Kind.FILE if flag == _FILE else Kind.DIRECTORY
+        try:
+            return Entry(
+                name, kind, mode, uid, gid, int(size, 8), mtime, b"", {}, uname, gname, major, minor, {}
+            )
+        except ValueError:
+            return None
+
+    def _any(self) -> Entry | None:
         records: dict[bytes, bytes] = {}
         long_name = long_link = b""
         first = True
@@ -290,6 +343,16 @@ class TarReader:
         return entry
 
     # Raw fields repeat from header to header: each is parsed once.
+
+    def _new_sum(self, field: bytes) -> int:
+        """What Adler-32's low half is where this stored checksum is right; 0, which it never is, for no number."""
+        try:
+            low = parse_octal(field) - 8 * 0x20 + sum(field) + 1
+        except InvalidInput:
+            return 0
+        if len(self._sums) < MAX_CACHED_SUMS:
+            self._sums[field] = low
+        return low
 
     def _new_owner(self, field: bytes) -> tuple[int, int, int]:
         owner = (parse_number(field[:8]), parse_number(field[8:16]), parse_number(field[16:24]))

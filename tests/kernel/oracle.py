@@ -58,6 +58,8 @@ class Tally:
     calls: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     disagreements: list[str] = field(default_factory=list)
+    lacks: set[str] = field(default_factory=set)
+    """What this machine could not do."""
 
     def add(self, other: Tally) -> None:
         self.programs += other.programs
@@ -65,6 +67,7 @@ class Tally:
         self.calls += other.calls
         self.kinds += other.kinds
         self.disagreements += other.disagreements
+        self.lacks |= other.lacks
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ class Oracle:
     def batch(self, number: int, only: Iterable[int]) -> Tally:
         world = worlds.build(self._place, programs.maps(Random(f"{self._seed} world {number}")), self._odd)
         try:
-            tally = Tally()
+            tally = Tally(lacks=set(world.lacks))
             for index in only:
                 drawn = programs.draw(Random(f"{self._seed} {index}"), world, self._start, self._kernel)
                 self._judge(f"program {index} of seed {self._seed}", drawn, world, tally)
@@ -273,6 +276,8 @@ def main() -> int:
 def report(tally: Tally, seed: int, seconds: float) -> None:
     for kind, count in sorted(tally.kinds.items()):
         print(f"{count:9}  {kind}")
+    for what in sorted(tally.lacks):
+        print(f"NOT TRIED on this machine: {what}")
     for text in tally.disagreements[:SHOWN]:
         print(f"\nDISAGREEMENT: {text}")
     print(

@@ -28,7 +28,7 @@ from caplet.run.calls import CLONE_NEWUSER, Raw, raw
 from caplet.run.perform import SCRIPT_ARGUMENT, write_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SLOTS = 12
 """Programs, and as many scripts, on each file system."""
@@ -70,6 +70,15 @@ class World:
     mount_fds: dict[int, int] = field(default_factory=dict)
     holders: list[int] = field(default_factory=list)
     place: str = ""
+    lacks: list[str] = field(default_factory=list)
+    """What this machine cannot do, and why."""
+
+    @contextlib.contextmanager
+    def if_possible(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, subprocess.SubprocessError) as error:
+            self.lacks.append(f"{what}: {error}")
 
     def enter(self, number: int) -> list[Raw]:
         """Into a mount namespace: what the child does first."""
@@ -131,11 +140,13 @@ def build(place: str, maps: Sequence[tuple[int, UnshareUser, int]], odd: Sequenc
         Mount(f"{place}/noexec", f"{place}/noexec", Program(noexec=True)),
     ]
     if odd:
-        everywhere.append(odd_files(f"{place}/odd", odd))
+        with world.if_possible("attributes that setxattr(2) refuses"):
+            everywhere.append(odd_files(f"{place}/odd", odd))
     _hold_namespaces(world, maps)
     if world.namespaces:
-        idmap(plain, f"{place}/idmap", world.user_fds[world.namespaces[0]])
-        everywhere.append(Mount(f"{place}/idmap", plain, Program(idmap=world.namespaces[0])))
+        with world.if_possible("idmapped mounts"):
+            idmap(plain, f"{place}/idmap", world.user_fds[world.namespaces[0]])
+            everywhere.append(Mount(f"{place}/idmap", plain, Program(idmap=world.namespaces[0])))
     world.mounts[0] = everywhere
     for number, (holder, namespace) in enumerate(zip(world.holders, world.namespaces, strict=True), start=1):
         # Made before the idmapped mount, the mount namespace lacks it.
@@ -239,7 +250,8 @@ def _checked(result: int) -> int:
 
 def odd_files(directory: str, programs: Sequence[Program]) -> Mount:
     """Attributes that setxattr(2) refuses, put on an ext4 image by debugfs(8): revision 1, unknown flags, wrong sizes."""
-    image = f"{directory}.ext4"
+    # Its loop device shows the name: of which session it is.
+    image = f"{directory}-{os.getsid(0)}.ext4"
     with open(image, "wb") as file:
         file.truncate(4 << 20)
     subprocess.run(
@@ -260,7 +272,7 @@ def odd_files(directory: str, programs: Sequence[Program]) -> Mount:
     with open(f"{directory}/commands", "w", encoding="ascii") as commands:
         commands.write("\n".join(lines) + "\n")
     subprocess.run(["debugfs", "-w", "-f", f"{directory}/commands", image], check=True, capture_output=True)
-    subprocess.run(["mount", "-o", "loop,ro", image, directory], check=True)
+    subprocess.run(["mount", "-o", "loop,ro", image, directory], check=True, capture_output=True)
     os.unlink(image)
     fixed = tuple((f"{directory}/file{number}", program) for number, program in enumerate(programs))
     return Mount(directory, directory, Program(), fixed)

@@ -14,6 +14,7 @@ refuses is refused (Go 1.27, src/archive/tar/reader.go), because the engines tha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from zlib import adler32
 
@@ -269,7 +270,7 @@ class TarReader:
             elif flag == _PAX_GLOBAL:
                 self._taken = False
                 self._pieces = None
-                return self._merge(entry, paxheader.parse_records(data))
+                return self._global(entry, paxheader.parse_records(data))
             elif flag == _LONG_NAME:
                 long_name = parse_text(data)
             else:
@@ -387,6 +388,14 @@ class TarReader:
             elif value:
                 _MERGED[key](entry, value)
         return entry
+
+    def _global(self, entry: Entry, records: dict[bytes, bytes]) -> Entry:
+        """A global header's entry. Go reads on where one of its values is bad, and of the others some count by chance."""
+        bare = replace(entry)
+        try:
+            return self._merge(entry, records)
+        except InvalidInput:
+            return bare
 
     def _finish(
         self, entry: Entry, block: bytes, records: dict[bytes, bytes], long_name: bytes, long_link: bytes

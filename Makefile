@@ -9,10 +9,10 @@ TESTS ?= tests
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint reformat oracle bench programs clean
+.PHONY: help dev demo test lint reformat oracle kill9 bench programs clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ reformat: $(STAMP)  ## let ruff mend what it can
 
 oracle: $(STAMP)  ## 100,000 random programs: the model against this kernel
 	$(BIN)/python -m tests.kernel.oracle --count 100000
+
+kill9: $(STAMP)  ## 200 writes of an image, each killed at a random moment
+	$(BIN)/python -m tests.image.kill9 --count 200
 
 bench: $(STAMP)  ## every figure that the documentation quotes
 	$(BIN)/python -m bench

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from caplet.image import jsontext
 from caplet.image.archive import MANIFEST_FILE, familiar
+from caplet.image.descriptor import CONTAINERD_NAME, REF_NAME
 from caplet.image.layer import Entry, Kind, TarWriter
 from caplet.image.layout import INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT
 from caplet.image.place import write_all, write_out
@@ -65,3 +66,16 @@ def docker_manifest(config: Descriptor, layers: Iterable[Descriptor], tag: str) 
             "Layers": [_name(layer) for layer in layers],
         }
     ]
+
+
+def docker_names(tag: str) -> dict[str, str]:
+    """The annotations under which containerd and Docker know an image (containerd core/images/archive, exporter.go)."""
+    if not tag:
+        return {}
+    name = familiar(tag)
+    host, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif "." not in host and ":" not in host and host != "localhost":
+        name = f"docker.io/{name}"
+    return {CONTAINERD_NAME: name, REF_NAME: name.rpartition(":")[2]}

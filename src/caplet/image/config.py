@@ -114,7 +114,9 @@ class ImageConfig:
         """One more layer on top, with its line of history."""
         steps = [dict(step) for step in self.history]
         # A history is optional and may be short; one entry that is not `empty_layer` for each layer keeps it true.
-        steps += [{} for _ in range(len(self.diff_ids) - len(self.layer_history))]
+        # Each has a time: umoci 0.4.7 crashes on one that has none.
+        unknown = History("unknown").to_json(self.stamp())
+        steps += [unknown] * (len(self.diff_ids) - len(self.layer_history))
         steps.append(history.to_json(self.stamp()))
         return self._with((*self.diff_ids, diff_id), steps)
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from caplet.errors import CapletError, ImageError, InvalidInput
 from caplet.image import jsontext
-from caplet.image.archivewriter import docker_manifest, write_archive
+from caplet.image.archivewriter import docker_manifest, docker_names, write_archive
 from caplet.image.blobs import BlobSource, InMemory, Overlay, VerifiedReader, read_blob
-from caplet.image.descriptor import FOREIGN_LAYERS, INDEXES, MANIFESTS, Descriptor, Digest
+from caplet.image.descriptor import FOREIGN_LAYERS, INDEXES, MANIFESTS, REF_NAME, Descriptor, Digest
 from caplet.image.image import Image, Index, open_image
 from caplet.image.layout import MAX_INDEX, MAX_NESTING, parse_index
 from caplet.image.layoutwriter import listing, write_layout
@@ -131,7 +131,7 @@ def _write_archive(
 ) -> None:
     path = os.path.realpath(destination.path)
     _refuse_other_file(path, destination)
-    index = listing(None, destination.tag, image.descriptor)
+    index = listing(None, {REF_NAME: destination.tag} if destination.tag else {}, image.descriptor)
     docker: Any = None
     if destination.transport is Transport.DOCKER_ARCHIVE:
         if isinstance(image, Index):
@@ -141,6 +141,7 @@ def _write_archive(
             )
         config = Descriptor.from_json(image.manifest["config"])
         docker = docker_manifest(config, [layer.descriptor for layer in image.layers], destination.tag)
+        index = listing(None, docker_names(destination.tag), image.descriptor)
     parent, name = os.path.split(path)
     with Staging(parent, name, directory=False) as staging:
         write_archive(staging.fd, index, docker, blobs)

@@ -59,6 +59,8 @@ def _is_new(path: str) -> bool:
     except FileNotFoundError:
         return True
     except NotADirectoryError:
+        if not os.path.lexists(path):
+            return True  # a directory above it is none: making it will say so
         raise ImageError(
             f"{path} exists and is not a directory", "choose another output, or remove it"
         ) from None
@@ -83,7 +85,7 @@ def _write_new(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descript
         _like(path, staging.path)
         _fill(staging.path, blobs)
         _write_file(staging.path, LAYOUT_FILE, LAYOUT_TEXT)
-        _write_file(staging.path, INDEX_FILE, jsontext.dump(listing(None, tag, root)))
+        _write_file(staging.path, INDEX_FILE, jsontext.dump(listing(None, _annotations(tag), root)))
         _sync(staging.path, blobs)
         try:
             # rename(2) replaces an empty directory and nothing else: no race can cost anybody a layout.
@@ -105,28 +107,40 @@ def _like(existing: str, new: str) -> None:
 
 
 def _write_into(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descriptor, Blob]]) -> None:
+    """Everything is made ready in a staging directory, where it can fail without a trace; then it is renamed."""
+    _check(path)
     with Staging(path, "blobs", directory=True) as staging:
-        _complete(path, staging.path)
-        for descriptor, blob in blobs:
-            _add(path, staging.path, descriptor, blob)
-        for directory in _directories(path, blobs):
-            sync_directory(directory)
+        absent = [(one, blob) for one, blob in blobs if not _is_there(_blob_path(path, one), path, one, blob)]
+        _fill(staging.path, absent)
+        _sync(staging.path, absent)
         with _lock(path):
-            raw = _read_index(path)
-            _write_file(staging.path, INDEX_FILE, jsontext.dump(listing(raw, tag, root)))
+            if _read(path, LAYOUT_FILE, MAX_LAYOUT_FILE) is None:
+                _write_file(staging.path, LAYOUT_FILE, LAYOUT_TEXT)
+                os.rename(os.path.join(staging.path, LAYOUT_FILE), os.path.join(path, LAYOUT_FILE))
+            _write_file(
+                staging.path, INDEX_FILE, jsontext.dump(listing(_read_index(path), _annotations(tag), root))
+            )
+            for descriptor, _ in absent:
+                _move(_blob_path(staging.path, descriptor), _blob_path(path, descriptor))
+            _sync(path, blobs)
             os.rename(os.path.join(staging.path, INDEX_FILE), os.path.join(path, INDEX_FILE))
             sync_directory(path)
 
 
-def _complete(path: str, staging: str) -> None:
+def _check(path: str) -> None:
     """An existing layout must be one that we understand; an empty directory becomes one."""
     data = _read(path, LAYOUT_FILE, MAX_LAYOUT_FILE)
     if data is not None:
         check_layout_file(data, path)
         _read_index(path)
-        return
-    _write_file(staging, LAYOUT_FILE, LAYOUT_TEXT)
-    os.rename(os.path.join(staging, LAYOUT_FILE), os.path.join(path, LAYOUT_FILE))
+
+
+def _move(made: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    os.rename(made, target)
+    # rename(2) between two links to the same file does nothing: another writer has linked it there meanwhile.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(made)
 
 
 def _read_index(path: str) -> dict[str, Any] | None:
@@ -161,20 +175,6 @@ def _fill(path: str, blobs: list[tuple[Descriptor, Blob]]) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if not os.path.lexists(target):
             place(blob, target)
-
-
-def _add(path: str, staging: str, descriptor: Descriptor, blob: Blob) -> None:
-    """One blob into an existing layout, unless it is there and right."""
-    target = _blob_path(path, descriptor)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if _is_there(target, path, descriptor, blob):
-        return
-    temporary = os.path.join(staging, f"{descriptor.digest.algorithm}-{descriptor.digest.hex}")
-    place(blob, temporary)
-    os.rename(temporary, target)
-    # rename(2) of one of two links to the same file does nothing and leaves both.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
 
 
 def _is_there(target: str, path: str, descriptor: Descriptor, blob: Blob) -> bool:
@@ -213,7 +213,7 @@ def _write_file(path: str, name: str, data: bytes) -> None:
 
 def _directories(path: str, blobs: list[tuple[Descriptor, Blob]]) -> list[str]:
     below = sorted({os.path.dirname(_blob_path(path, descriptor)) for descriptor, _ in blobs})
-    return [*below, os.path.join(path, "blobs"), path]
+    return [*below, *([os.path.join(path, "blobs")] if below else []), path]
 
 
 def _sync(path: str, blobs: list[tuple[Descriptor, Blob]]) -> None:
@@ -221,15 +221,22 @@ def _sync(path: str, blobs: list[tuple[Descriptor, Blob]]) -> None:
         sync_directory(directory)
 
 
-def listing(raw: Mapping[str, Any] | None, tag: str, root: Descriptor) -> dict[str, Any]:
-    """index.json with `root` under `tag`, in the place of what had that tag; everything else stays.
+def _annotations(tag: str) -> dict[str, str]:
+    return {REF_NAME: tag} if tag else {}
 
-    Without a tag it takes the place of the only other entry without one. Beside tagged images it is refused: a reader
+
+def listing(
+    raw: Mapping[str, Any] | None, annotations: Mapping[str, str], root: Descriptor
+) -> dict[str, Any]:
+    """index.json with `root` in the place of what had its name; everything else stays.
+
+    Without a name it takes the place of the only other entry without one. Beside tagged images that is refused: a reader
     that gives no tag could no longer tell which image is meant.
     """
-    entry = Descriptor(root.media_type, root.digest, root.size, {REF_NAME: tag} if tag else {}, root.platform)
+    entry = Descriptor(root.media_type, root.digest, root.size, annotations, root.platform)
     if raw is None:
         return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.to_json()]}
+    tag = annotations.get(REF_NAME, "")
     entries = list(raw["manifests"])
     described = [Descriptor.from_json(one) for one in entries]
     if tag:

@@ -8,6 +8,7 @@ expansion of aliases are bounded before anything is built.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -111,6 +112,8 @@ def documents(text: str | bytes, name: str) -> list[Document]:
     try:
         return [document for document in _read(text, name) if document.data is not None]
     except yaml.MarkedYAMLError as error:
+        if (document := _as_json(text, name)) is not None:
+            return [document]
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
         message = f"{name}{line}: {error.problem or error.context or 'broken YAML'}"
@@ -119,6 +122,49 @@ def documents(text: str | bytes, name: str) -> list[Document]:
         raise InvalidInput(f"{name}: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name}: not UTF-8: byte {error.start}") from None
+
+
+def _as_json(text: str | bytes, name: str) -> Document | None:
+    """The text as JSON, which kubectl tries first where it begins with a brace; places are not known then.
+
+    Some JSON is no YAML 1.1: a character beyond 16 bits as two escapes.
+    """
+    brace = b"{" if isinstance(text, bytes) else "{"
+    if not text.lstrip().startswith(brace):  # type: ignore[arg-type]
+        return None
+    whole = Span(Place(1, 1), Place(1, 1))
+    try:
+        data = json.loads(
+            text, object_pairs_hook=lambda pairs: _json_object(pairs, whole), parse_float=_json_float
+        )
+    except (ValueError, RecursionError):
+        return None
+    return Document(name, _json_lists(data, whole), whole)
+
+
+def _json_object(pairs: list[tuple[str, Any]], whole: Span) -> Mapping:
+    mapping = Mapping()
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError(key)
+        mapping[key] = _json_lists(value, whole)
+        mapping.keys_at[key], mapping.values_at[key] = whole.start, whole
+    return mapping
+
+
+def _json_lists(value: Any, whole: Span) -> Any:
+    """Plain lists below this value with places; those inside objects have them already."""
+    if type(value) is not list:
+        return value
+    sequence = Sequence()
+    for item in value:
+        sequence.append(_json_lists(item, whole))
+        sequence.items_at.append(whole)
+    return sequence
+
+
+def _json_float(text: str) -> Any:
+    return scalar.resolve(text, None, plain=True)
 
 
 def _tab_hint(text: str | bytes, mark: Any) -> str:

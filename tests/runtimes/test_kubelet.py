@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kubelet's request and its refusals, in its own words."""
+
+from __future__ import annotations
+
+import pytest
+
+from caplet.kubernetes.document import documents
+from caplet.kubernetes.pod import PodSpec, the_pod
+from caplet.runtimes import kubelet
+from caplet.runtimes.model import Refused, SecurityContext
+
+WHERE = '(pod: "web_default()", container: http)'
+
+
+def pod(own: str = "{}", whole: str = "{}", more: str = "") -> PodSpec:
+    text = (
+        f"kind: Pod\nmetadata: {{name: web}}\nspec:\n  {more}\n  securityContext: {whole}\n"
+        f"  containers:\n  - name: http\n    securityContext: {own}\n"
+    )
+    return the_pod(documents(text, "x"), "x")
+
+
+def request(
+    own: str = "{}", whole: str = "{}", image_user: str = "", more: str = ""
+) -> SecurityContext | Refused:
+    found = pod(own, whole, more)
+    return kubelet.security_context(found, found.containers[0], image_user)
+
+
+def granted(own: str = "{}", whole: str = "{}", image_user: str = "") -> SecurityContext:
+    found = request(own, whole, image_user)
+    assert isinstance(found, SecurityContext)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "image_user", "message"),
+    [
+        ("{runAsNonRoot: true, runAsUser: 0}", "{}", "", f"container's runAsUser breaks non-root policy {WHERE}"),
+        ("{runAsNonRoot: true}", "{runAsUser: 0}", "7", f"container's runAsUser breaks non-root policy {WHERE}"),
+        ("{}", "{runAsNonRoot: true}", "", f"container has runAsNonRoot and image will run as root {WHERE}"),
+        ("{runAsNonRoot: true}", "{}", "0:0", f"container has runAsNonRoot and image will run as root {WHERE}"),
+        ("{runAsNonRoot: true}", "{}", "root", f"container has runAsNonRoot and image has non-numeric user (root), cannot verify user is non-root {WHERE}"),
+        ("{runAsNonRoot: true}", "{}", "nonroot:5", f"container has runAsNonRoot and image has non-numeric user (nonroot), cannot verify user is non-root {WHERE}"),
+    ],
+)  # fmt: skip
+def test_run_as_non_root_refuses(own: str, whole: str, image_user: str, message: str) -> None:
+    assert request(own, whole, image_user) == Refused("kubelet", message)
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "image_user"),
+    [
+        ("{runAsNonRoot: false}", "{runAsNonRoot: true}", ""),
+        ("{runAsNonRoot: true, runAsUser: 7}", "{runAsUser: 0}", "root"),
+        ("{runAsNonRoot: true}", "{}", "1000:staff"),
+    ],
+)
+def test_run_as_non_root_lets_pass(own: str, whole: str, image_user: str) -> None:
+    assert isinstance(request(own, whole, image_user), SecurityContext)
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "image_user", "uid", "username"),
+    [
+        ("{runAsUser: 1}", "{runAsUser: 2}", "3", 1, ""),
+        ("{}", "{runAsUser: 2}", "3", 2, ""),
+        ("{}", "{}", "3:4", 3, ""),
+        ("{}", "{}", "app:4", None, "app"),
+        ("{}", "{}", "", 0, ""),
+    ],
+)
+def test_who_it_is(own: str, whole: str, image_user: str, uid: int | None, username: str) -> None:
+    found = granted(own, whole, image_user)
+    assert (found.run_as_user, found.run_as_username) == (uid, username)
+
+
+@pytest.mark.parametrize(("value", "no_new_privs"), [("{}", False), ("{allowPrivilegeEscalation: true}", False), ("{allowPrivilegeEscalation: false}", True)])  # fmt: skip
+def test_no_new_privs_only_where_escalation_is_forbidden(value: str, no_new_privs: bool) -> None:
+    assert granted(value).no_new_privs is no_new_privs
+
+
+def test_groups_and_capabilities_go_on_as_they_are() -> None:
+    found = granted(
+        "{capabilities: {add: [cap_net_raw, Chown], drop: [all]}}", "{fsGroup: 9, supplementalGroups: [3, 2]}"
+    )
+    assert found.supplemental_groups == (9, 3, 2)
+    assert (found.add_capabilities, found.drop_capabilities) == (("cap_net_raw", "Chown"), ("all",))
+
+
+@pytest.mark.parametrize(
+    ("sysctl", "more", "message"),
+    [
+        ("kernel.sem", "", 'SysctlForbidden: forbidden sysctl: "kernel.sem" not allowlisted'),
+        ("net.ipv4.ip_unprivileged_port_start", "hostNetwork: true", 'SysctlForbidden: forbidden sysctl: "net.ipv4.ip_unprivileged_port_start" not allowed with host net enabled'),
+    ],
+)  # fmt: skip
+def test_sysctls_that_are_not_safe_are_forbidden(sysctl: str, more: str, message: str) -> None:
+    found = request(whole=f"{{sysctls: [{{name: {sysctl}, value: '1'}}]}}", more=more)
+    assert found == Refused("kubelet", message)
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("$(A)", "1"),
+        ("x$(A)y$(B)", "x1y$(B)"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$A ${A} $(A", "$A ${A} $(A"),
+        ("$", "$"),
+        ("$()", "$()"),
+        ("a$$", "a$"),
+    ],
+)
+def test_references_are_expanded_as_kubernetes_does(text: str, expanded: str) -> None:
+    """The cases are those of third_party/forked/golang/expansion/expand_test.go."""
+    assert kubelet.expand(text, {"A": "1"}) == expanded

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""runc's system calls: applied to a root process they leave the sets that config.json asks for."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caplet.kernel.caps import Cap, Caps
+from caplet.kernel.credentials import Credentials, ThreadCaps
+from caplet.kernel.syscalls import CapbsetDrop, SetKeepcaps, SetNoNewPrivs, Setresuid, apply_all
+from caplet.runtimes import runc
+from caplet.runtimes.model import LinuxCapabilities, Process, User, oci_names
+
+SETS = st.integers(0, Caps.all().mask).map(Caps)
+
+
+@given(SETS, st.integers(0, 65535), st.booleans())
+def test_the_sets_of_an_engine_arrive(caps: Caps, uid: int, no_new_privs: bool) -> None:
+    process = Process(("x",), User(uid, 5, (5, 6)), LinuxCapabilities.granted(oci_names(caps)), no_new_privs)
+    root = Credentials(caps=ThreadCaps.root(Caps.all()))
+    after = apply_all(root, runc.system_calls(process, Caps.all()))
+    assert after.caps == ThreadCaps(permitted=caps, effective=caps, bounding=caps)
+    assert (after.uid, after.euid, after.suid, after.gid, after.groups) == (uid, uid, uid, 5, (5, 6))
+    assert after.no_new_privs is no_new_privs
+    assert after.securebits == 0
+
+
+@given(SETS)
+def test_podmans_ambient_sets_arrive(caps: Caps) -> None:
+    names = oci_names(caps)
+    process = Process(("x",), User(7), LinuxCapabilities(names, names, names, names, names))
+    after = apply_all(Credentials(caps=ThreadCaps.root(Caps.all())), runc.system_calls(process, Caps.all()))
+    assert after.caps == ThreadCaps(caps, caps, caps, caps, caps)
+
+
+def test_the_order_is_runcs() -> None:
+    names = ("CAP_NET_BIND_SERVICE",)
+    process = Process(("x",), User(7), LinuxCapabilities.granted(names), no_new_privileges=True)
+    calls = runc.system_calls(process, Caps.all())
+    kinds = [type(call) for call in calls]
+    assert kinds[0] is SetNoNewPrivs
+    assert kinds[1:41] == [CapbsetDrop] * 40
+    assert calls[41] == SetKeepcaps(True)
+    assert kinds.index(Setresuid) < len(kinds) - 1 - kinds[::-1].index(SetKeepcaps)
+
+
+def test_only_exact_names_are_known() -> None:
+    assert runc.caps_of(("CAP_CHOWN", "cap_kill", "KILL", "CAP_CAP_KILL", "CAP_")) == Caps.of(Cap.CHOWN)
+    assert runc.ignored(LinuxCapabilities.granted(("CAP_X", "CAP_CHOWN", "CAP_A"))) == ("CAP_A", "CAP_X")

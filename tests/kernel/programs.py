@@ -20,6 +20,7 @@ from caplet.kernel.filecaps import FileCaps
 from caplet.kernel.namespaces import NO_ID, Extent, IdMap, UserNamespace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from tests.kernel.worlds import Mount, World
@@ -267,8 +268,7 @@ class _Drawing:
             case _:
                 return self._namespace(0.5)
 
-    def _three(self, one: object) -> tuple[int, int, int]:
-        assert callable(one)
+    def _three(self, one: Callable[[], int]) -> tuple[int, int, int]:
         same = one()
         return (same, same, same) if self._random.random() < 0.4 else (one(), one(), one())
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 
 from caplet.cli import demo as demo_cli
 from caplet.errors import CapletError, InvalidInput, Unavailable
+from caplet.kernel.caps import Cap
 from caplet.programs import shipped
 from caplet.run import linux, rootless
 from caplet.run.rootless import as_root
@@ -57,6 +60,28 @@ def as_user(work: Callable[[], object], tmp_path: Path, subids: str = "tester:10
 
 def test_root_stays_where_it_is() -> None:
     assert as_root(os.getpid) == os.getpid()
+
+
+@pytest.mark.parametrize("cap", [cap.name for cap in rootless.NEEDED if isinstance(cap, Cap)])
+def test_a_root_that_lacks_a_needed_capability_is_told_which(
+    cap: str, tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Each is really needed: without the check the demo would end otherwise than it must."""
+    argv = [tool("setpriv"), f"--bounding-set=-{cap.lower()}", sys.executable, "-m", "caplet", "demo"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path)
+    said = f"caplet: root lacks capabilities here that a container is made with: {cap}\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
+    script = "import sys\nfrom caplet.cli.demo import tell\nsys.exit(tell())"
+    unchecked = [*argv[:2], sys.executable, "-c", script]
+    assert subprocess.run(unchecked, capture_output=True, check=False, cwd=tmp_path).returncode != 0
+
+
+def test_a_root_that_is_alone_in_its_namespace_is_told_so(tool: Callable[[str], str]) -> None:
+    argv = [tool("unshare"), "--user", "--map-root-user", sys.executable, "-m", "caplet", "demo"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "this user namespace has no id 65535" in done.stderr
 
 
 def test_a_user_becomes_root_with_the_ids_of_a_container(tool: Callable[[str], str], tmp_path: Path) -> None:

@@ -18,13 +18,32 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from caplet.errors import CapletError, ImageError, InvalidInput, Unavailable
+from caplet.kernel.caps import Cap, Caps
 from caplet.run import linux
+from caplet.run.available import own_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 IDS = 65536
 """Ids 0 to 65535: all that images and Pods commonly use, and the size of the range that adduser(8) gives to a user."""
+
+NEEDED = Caps.of(
+    Cap.CHOWN,
+    Cap.DAC_OVERRIDE,
+    Cap.FOWNER,
+    Cap.FSETID,
+    Cap.KILL,
+    Cap.SETGID,
+    Cap.SETUID,
+    Cap.SETPCAP,
+    Cap.NET_ADMIN,
+    Cap.SYS_CHROOT,
+    Cap.SYS_ADMIN,
+    Cap.MKNOD,
+    Cap.SETFCAP,
+)
+"""What making a container takes, found by taking one away after the other."""
 
 _ROOT_HINT = "or run it as root: sudo caplet ..."
 _ERRORS: dict[str, type[CapletError]] = {
@@ -48,6 +67,7 @@ def as_root(main: Callable[[], int]) -> int:
     A CapletError that it raises there is raised here.
     """
     if os.geteuid() == 0:
+        check_root()
         return main()
     tools = tuple(_tool(name) for name in ("newuidmap", "newgidmap"))
     ranges = tuple(_range(file) for file in ("/etc/subuid", "/etc/subgid"))
@@ -76,6 +96,22 @@ def as_root(main: Callable[[], int]) -> int:
         error = json.loads(said)
         raise _ERRORS[error["kind"]](error["message"], error["hint"])
     return code if code >= 0 else 128 - code
+
+
+def check_root() -> None:
+    """Unavailable where root is less than root: with capabilities taken away, or alone in its user namespace."""
+    if lacking := NEEDED - own_credentials().caps.effective:
+        raise Unavailable(
+            f"root lacks capabilities here that a container is made with: {', '.join(lacking.names())}",
+            "run it on the machine itself, or in a container that was started with --privileged",
+        )
+    for file in ("/proc/self/uid_map", "/proc/self/gid_map"):
+        ranges = [[int(word) for word in line.split()] for line in _content(file).splitlines()]
+        if ranges and not any(first <= IDS - 1 < first + count for first, _, count in ranges):
+            raise Unavailable(
+                f"this user namespace has no id {IDS - 1}, which a container may need ({file})",
+                "map ids 0 to 65535, as `podman unshare` does where /etc/subuid has a range",
+            )
 
 
 def _child(main: Callable[[], int], caller: int, ready: int, mapped: int, answer: int) -> NoReturn:

@@ -44,8 +44,9 @@ def _said(reader: TarReader) -> list[object]:
     """Everything that the reader tells, up to its complaint."""
     said: list[object] = []
     try:
-        for entry in reader:
-            said.append((entry, reader.header_at, reader.starts_at, b"".join(reader.content())))
+        said.extend(
+            (entry, reader.header_at, reader.starts_at, b"".join(reader.content())) for entry in reader
+        )
     except InvalidInput as error:
         said.append((error.message, error.hint))
     return said
@@ -93,8 +94,8 @@ def test_mutated_headers(changes: list[tuple[int, bytes]], signed: bool, which: 
     data = _archive(tarfile.USTAR_FORMAT, ["a", "b", "c"], [0, 0, 0])
     header = bytearray(data[which * BLOCK : (which + 1) * BLOCK])
     for at, value in changes:
-        value = value[: BLOCK - at]
-        header[at : at + len(value)] = value
+        fitting = value[: BLOCK - at]
+        header[at : at + len(fitting)] = fitting
     changed = _signed(bytes(header)) if signed else bytes(header)
     archive = data[: which * BLOCK] + changed + data[(which + 1) * BLOCK :]
     assert _said(TarReader([archive])) == _said(General([archive]))

@@ -33,13 +33,15 @@ from caplet.kernel.credentials import Credentials, Denied
 from caplet.kernel.namespaces import INITIAL
 from caplet.kernel.versions import Kernel
 from caplet.programs import shipped
-from caplet.run.perform import Performed, perform
+from caplet.run.perform import perform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tests.kernel.programs import Drawn
     from tests.kernel.worlds import World
+
+    from caplet.run.readback import Performed
 
 BATCH = 500
 """Programs that share a world of user namespaces."""

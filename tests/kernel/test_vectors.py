@@ -15,10 +15,12 @@ from caplet.kernel import syscalls as k
 from caplet.kernel.caps import Caps
 from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
 from caplet.kernel.versions import NEWEST, Kernel
-from caplet.run.perform import Performed, perform
+from caplet.run.perform import perform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from caplet.run.readback import Performed
 
 FULL = Credentials(caps=ThreadCaps.root(Caps.all()))
 

@@ -25,7 +25,8 @@ from caplet.kernel.syscalls import Setresgid, Setresuid, UnshareUser
 from caplet.programs import shipped
 from caplet.run import linux
 from caplet.run.calls import CLONE_NEWUSER, Raw, raw
-from caplet.run.perform import SCRIPT_ARGUMENT, write_maps
+from caplet.run.idmaps import write_maps
+from caplet.run.perform import SCRIPT_ARGUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,8 @@ from caplet.kernel.execve import Program
 from caplet.kernel.namespaces import IdMap
 from caplet.programs import shipped
 from caplet.run.calls import NUMBERS, Raw, raw
-from caplet.run.perform import do, perform, read_probe
+from caplet.run.perform import do, perform
+from caplet.run.readback import read_probe
 
 PROBE = str(shipped.path("probe"))
 

@@ -161,6 +161,10 @@ class UnshareUser:
     name: str = ""
     """Tells the new namespace from others that are made alike."""
 
+    @property
+    def has_maps(self) -> bool:
+        return bool(self.uid_map or self.gid_map)
+
 
 @dataclass(frozen=True, slots=True)
 class SetnsUser:

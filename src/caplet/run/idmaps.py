@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The id maps of another process's new user namespace: /proc/PID/uid_map and gid_map, user_namespaces(7)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from caplet.run.calls import CLONE_NEWUSER, Raw
+
+if TYPE_CHECKING:
+    from caplet.kernel.syscalls import UnshareUser
+
+NS_GET_PARENT = 0xB702
+"""ioctl_ns(2)."""
+
+
+def write_maps(pid: int, call: UnshareUser) -> None:
+    """Write the maps of the user namespace that the process made, as root of its parent: only from there may they be written."""
+    namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    own = os.stat("/proc/self/ns/user").st_ino
+    try:
+        parent = fcntl.ioctl(namespace, NS_GET_PARENT)
+    except PermissionError:  # the unshare was refused: this is the initial namespace
+        return
+    finally:
+        os.close(namespace)
+    try:
+        if os.fstat(parent).st_ino == own:
+            _put_maps(pid, call)
+        else:
+            _put_maps_from(parent, pid, call)
+    finally:
+        os.close(parent)
+
+
+def _put_maps_from(parent: int, pid: int, call: UnshareUser) -> None:
+    helper = os.fork()
+    if helper:
+        os.waitpid(helper, 0)
+        return
+    try:
+        Raw("setns", (parent, CLONE_NEWUSER))()
+        _put_maps(pid, call)
+    finally:
+        os._exit(0)
+
+
+def _put_maps(pid: int, call: UnshareUser) -> None:
+    for name, ids in (("uid_map", call.uid_map), ("gid_map", call.gid_map)):
+        if ids:
+            fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, str(ids).encode())
+            except PermissionError:
+                pass  # mapped already: the unshare before it was refused
+            finally:
+                os.close(fd)

@@ -66,6 +66,24 @@ def test_it_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:
     assert masked(capsys.readouterr().out) == masked(SAID_OF_TWO)
 
 
+PAGE = (Path(__file__).parents[2] / "docs" / "cli" / "pack.md").read_text(encoding="utf-8")
+SESSIONS = re.findall(r"```console\n\$ caplet (.*)\n((?:.*\n)*?)```", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("command", "output"), SESSIONS, ids=[str(number) for number in range(len(SESSIONS))]
+)
+def test_the_page_shows_what_is_printed(
+    command: str, output: str, capsys: pytest.CaptureFixture[str], directory: Path
+) -> None:
+    """The digest too: it is the same on every machine. Where the page shows no output, the command succeeds."""
+    program(directory / "helper", "amd64")
+    for architecture in ("amd64", "arm64"):
+        program(directory / "dist" / f"linux_{architecture}" / "server", architecture)
+    assert run(command.split()) == 0
+    assert output in ("", capsys.readouterr().out)
+
+
 def test_quiet_prints_the_digest_that_the_layout_has(
     capsys: pytest.CaptureFixture[str], directory: Path
 ) -> None:

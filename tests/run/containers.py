@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers for tests: the shipped probe as a program, with and without file capabilities, and specs around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from caplet.image.rootfs import File, Rootfs
+from caplet.kernel.filecaps import FileCaps
+from caplet.programs.shipped import path
+from caplet.runtimes import containerd, kubelet
+from caplet.runtimes.model import LinuxCapabilities, Process, Spec, User
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RUNTIMES = ("embedded", "runc", "crun")
+NBS = ("CAP_NET_BIND_SERVICE",)
+NBS_EP = FileCaps.parse("cap_net_bind_service=ep").encode()
+NBS_P = FileCaps.parse("cap_net_bind_service=p").encode()
+
+
+def rootfs(**more: File) -> Rootfs:
+    """/plain, /ep and /p are the probe, /http the server with and /http-plain without its capability."""
+    probe, http = path("probe").read_bytes(), path("http").read_bytes()
+    files: dict[str | bytes, File | bytes] = {
+        "/plain": File(probe, 0o755),
+        "/ep": File(probe, 0o755, caps=NBS_EP),
+        "/p": File(probe, 0o755, caps=NBS_P),
+        "/http": File(http, 0o755, caps=NBS_EP),
+        "/http-plain": File(http, 0o755),
+    }
+    files |= {f"/{name.replace('__', '/')}": file for name, file in more.items()}
+    return Rootfs.of(files)
+
+
+def spec(
+    *args: str,
+    caps: LinuxCapabilities | Sequence[str] = NBS,
+    uid: int = 65535,
+    no_new_privileges: bool = True,
+    readonly: bool = True,
+    sysctl: Mapping[str, str] | None = None,
+    env: Sequence[str] = ("PATH=/",),
+    cwd: str = "/",
+) -> Spec:
+    granted = caps if isinstance(caps, LinuxCapabilities) else LinuxCapabilities.granted(caps)
+    return Spec(
+        Process(args, User(uid, 0, (0,)), granted, no_new_privileges, env=tuple(env), cwd=cwd),
+        readonly_rootfs=readonly,
+        hostname="test",
+        sysctl=sysctl or {},
+        mounts=containerd.DEFAULT_MOUNTS,
+        masked_paths=kubelet.MASKED_PATHS,
+        readonly_paths=kubelet.READONLY_PATHS,
+    )

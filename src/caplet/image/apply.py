@@ -128,6 +128,16 @@ class Upper:
 
     def _enter(self, directory: bytes) -> None:
         """Finds the directory that an entry's name says, through this layer's links, and makes what is missing."""
+        parent = self.root
+        for name in directory.split(b"/")[1:] if directory != b"/" else ():
+            found = parent.children.get(name)
+            if not isinstance(found, Directory):
+                self._enter_slowly(directory)
+                return
+            parent = found
+        self._entered, self._parent, self._parent_path = directory, parent, directory.rstrip(b"/")
+
+    def _enter_slowly(self, directory: bytes) -> None:
         path = root_path(self.root, directory)
         parent = self.root
         at = b""
@@ -148,6 +158,8 @@ class Upper:
             _fail("the file name is too long for Linux", "ENAMETOOLONG")
         gid = parent.gid if parent.mode & S_ISGID else 0
         made = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer, implied=True)
+        if parent.implied:
+            made.implied_in = parent
         made.seen_before = path in self._removed
         parent.children[name] = made
         if not self.lowest:
@@ -302,7 +314,8 @@ class Upper:
         node.mtime = _bounded(entry.mtime)
         if node.kind is not Kind.SYMLINK:
             node.mode = entry.mode & 0o7777
-        lost = node.xattrs.pop(CAPABILITY, None)
+        # An empty attribute stays: cap_inode_need_killpriv() asks for one with a size above 0.
+        lost = node.xattrs.pop(CAPABILITY) if node.xattrs.get(CAPABILITY) else None
         if lost and CAPABILITY not in entry.xattrs:
             self.divergent.append(
                 Divergence(
@@ -378,11 +391,16 @@ def inherit_one(path: bytes, made: Directory, lowers: Iterable[Directory]) -> No
         if node is None:
             continue
         if not isinstance(node, Directory):
-            return
+            break
+        made.born = (node.mode, node.gid)
         if made.implied:
             made.mode, made.uid, made.gid, made.mtime = node.mode, node.uid, node.gid, node.mtime
+        if node.xattrs.get(CAPABILITY) == b"":
+            _fail("the directory below it has an empty security.capability", "copyUpXAttrs: getxattr: EINVAL")
         made.xattrs = {**node.xattrs, **made.xattrs}
         return
+    if made.implied_in is not None and made.implied and made.implied_in.born[0] & S_ISGID:
+        made.gid = made.implied_in.born[1]
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:

@@ -65,6 +65,10 @@ class Directory(Node):
     """Hides the same directory of the layers below (`.wh..wh..opq`)."""
     implied: bool = False
     """Made because an entry needed it, not by an entry of its own."""
+    implied_in: Directory | None = field(default=None, repr=False)
+    """The directory above it, where that was implied as well when this one was."""
+    born: tuple[int, int] = (0o755, 0)
+    """Mode and group that an implied directory had when it was made; what was made in it inherited the group (S_ISGID)."""
     seen_before: bool = False
     """An entry named this path earlier in the layer, and was removed."""
     after_whiteout: bool = False

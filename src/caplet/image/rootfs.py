@@ -63,14 +63,16 @@ class _Cancelled(Exception):
 class Rootfs:
     """Looks up files by absolute paths (b"/usr/bin/ping"; a leading slash may be left out)."""
 
-    def __init__(self, layers: Sequence[HasChunks], watch: Watch | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[HasChunks], watch: Watch | None = None, workers: int = MAX_WORKERS
+    ) -> None:
         """Reads all layers, lowest first in `layers`. Raises CapletError where one is damaged or cannot be unpacked.
 
         `watch` sees each layer's entries pass: it gets the layer's index and reader, and what it returns is unpacked
         instead of the reader. It runs on the layer's own thread, and may read the content of the current entry.
         """
         self._layers = tuple(layers)
-        uppers = _read(self._layers, watch or _unwatched)
+        uppers = _read(self._layers, watch or _unwatched, workers)
         self.divergent: list[Divergence] = []
         """Paths that other engines show differently."""
         for index, upper in enumerate(uppers):
@@ -264,7 +266,7 @@ def _unwatched(index: int, reader: TarReader) -> TarReader:
     return reader
 
 
-def _read(layers: Sequence[HasChunks], watch: Watch) -> list[Upper]:
+def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper]:
     """Unpacks the layers in memory, several at a time. The first failure, by layer, is what is raised."""
     stop = threading.Event()
     budget = _Budget()
@@ -279,8 +281,8 @@ def _read(layers: Sequence[HasChunks], watch: Watch) -> list[Upper]:
             raise
         return upper
 
-    workers = max(1, min(MAX_WORKERS, len(layers), os.cpu_count() or 1))
-    if workers == 1:
+    workers = min(workers, len(layers), os.cpu_count() or 1)
+    if workers <= 1:
         return [read(index) for index in range(len(layers))]
     with ThreadPoolExecutor(workers, "layer") as pool:
         futures = [pool.submit(read, index) for index in range(len(layers))]

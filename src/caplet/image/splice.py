@@ -35,7 +35,7 @@ def splice(
 ) -> None:
     """Copies the archive to `write`. `changes` maps numbers of entries to the attribute's new value; None takes it away."""
     tape = _Tape(chunks, write)
-    reader = tape.reader = TarReader(tape)
+    reader = tape.reader = TarReader(tape, to_the_end=False)
     left = set(changes)
     for number, _ in enumerate(reader):
         if number in left:

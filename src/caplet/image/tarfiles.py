@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,7 +84,7 @@ class TarFiles:
     def _scan(self) -> Iterator[tuple[Entry, int]]:
         start, size = 0, self._file.size
         while True:
-            reader = TarReader(self._pieces(start))
+            reader = TarReader(self._pieces(start), to_the_end=False)
             for entry in self._entries(reader):
                 offset = start + reader.header_at + BLOCK
                 stored = entry.size if entry.kind is Kind.FILE else 0
@@ -130,6 +129,8 @@ def _open(path: str) -> OpenFile:
 
 def _unpacked(packed: OpenFile, path: str) -> OpenFile:
     """The content of a compressed archive (`docker save | gzip`) in an anonymous temporary file."""
+    import tempfile
+
     try:
         with tempfile.TemporaryFile(buffering=0) as spool, os.fdopen(os.dup(packed.fd), "rb", 0) as stream:
             for piece in decompressed(stream):

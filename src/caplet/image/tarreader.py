@@ -81,8 +81,10 @@ class TarReader:
     []
     """
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], *, to_the_end: bool = True) -> None:
+        """`to_the_end` reads what follows the archive's end as well: only behind it a layer is proved."""
         self._chunks = iter(chunks)
+        self._to_the_end = to_the_end
         self._chunk = b""
         self._position = 0
         self._content = 0
@@ -110,8 +112,11 @@ class TarReader:
             except InvalidInput as error:
                 raise InvalidInput(f"{error.message} (header at byte {self.header_at})", error.hint) from None
             if entry is None:
-                return
+                break
             yield entry
+        if self._to_the_end:
+            for _ in self._chunks:
+                pass
 
     def content(self) -> Iterator[bytes]:
         """The current entry's content in pieces, holes filled with zeros. To be read once, before the next entry."""

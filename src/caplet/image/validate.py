@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from caplet.errors import CapletError
 from caplet.image.blobs import chunks
 from caplet.image.copy import parts
-from caplet.image.descriptor import ATTESTS_DIGEST, DOCKER_CONFIG, DOCKER_MANIFEST, MANIFESTS, OCI_CONFIG
+from caplet.image.descriptor import ATTESTS_DIGEST, DOCKER_MANIFEST, MANIFESTS
 from caplet.image.image import Image, open_index, open_manifest
 from caplet.image.layer import TarReader
 
@@ -64,14 +64,15 @@ def _image(image: Image) -> Iterator[str]:
 
 
 def _family(image: Image, name: str) -> Iterator[str]:
-    """The manifest, its configuration and its layers are all of OCI's types or all of Docker's."""
-    docker = image.descriptor.media_type == DOCKER_MANIFEST
-    config = image.manifest["config"]["mediaType"]
-    if config != (DOCKER_CONFIG if docker else OCI_CONFIG):
-        yield f"{name}: a manifest of the type {image.descriptor.media_type} with a configuration of the type {config}"
-    for layer in image.layers:
-        if layer.descriptor.media_type.startswith("application/vnd.docker.") != docker:
-            yield f"{name}: layer {layer.index} has a media type of another family: {layer.descriptor.media_type}"
+    """A Docker manifest holds Docker's types only: engines that know just those read it."""
+    described = [
+        image.manifest["config"]["mediaType"],
+        *(layer.descriptor.media_type for layer in image.layers),
+    ]
+    if image.descriptor.media_type == DOCKER_MANIFEST:
+        for media_type in described:
+            if not media_type.startswith("application/vnd.docker."):
+                yield f"{name}: a Docker manifest with the media type {media_type}"
     if image.manifest.get("mediaType", image.descriptor.media_type) != image.descriptor.media_type:
         yield f"{name}: the manifest's own media type differs from its descriptor's"
 
@@ -84,11 +85,8 @@ def _history(image: Image, name: str) -> Iterator[str]:
 
 def _layer(layer: Layer, name: str) -> Iterator[str]:
     """The content has its diff_id and is a whole tar archive."""
-    content = layer.chunks()
     try:
-        for _ in TarReader(content):
-            pass
-        for _ in content:  # what follows the archive's end belongs to the digest as well
+        for _ in TarReader(layer.chunks()):
             pass
     except CapletError as error:
         yield f"{name}: layer {layer.index}: {error.message}"

@@ -38,7 +38,7 @@ from caplet.image.node import (
     child,
     pack,
 )
-from caplet.image.rootpath import MAX_NAME, clean, lstat, root_path
+from caplet.image.rootpath import MAX_NAME, StepBudget, clean, lstat, root_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,6 +84,7 @@ class Upper:
         self._removed: set[bytes] = set()
         """Paths that entries named and others removed (lowest layer only)."""
         self._something_removed = False
+        self._steps = StepBudget()
         self._entered = b"/"
         self._parent = self.root
         self._parent_path = b""
@@ -138,7 +139,7 @@ class Upper:
         self._entered, self._parent, self._parent_path = directory, parent, directory.rstrip(b"/")
 
     def _enter_slowly(self, directory: bytes) -> None:
-        path = root_path(self.root, directory)
+        path = root_path(self.root, directory, self._steps)
         parent = self.root
         at = b""
         for name in path.split(b"/"):
@@ -330,7 +331,7 @@ class Upper:
     def _target(self, linkname: bytes) -> Node:
         """The inode that a hard link joins: its last component is not followed (hardlinkRootPath)."""
         directory, slash, base = linkname.rpartition(b"/")
-        path = root_path(self.root, directory + slash)
+        path = root_path(self.root, directory + slash, self._steps)
         if base:
             path = clean(path + b"/" + base)
         node = self._standing(path)

@@ -19,6 +19,13 @@ MAX_LINKS = 255
 MAX_NAME = 255
 """Bytes of one component (NAME_MAX, include/uapi/linux/limits.h)."""
 
+MAX_PATH = 4096
+"""Bytes of a path with its NUL (PATH_MAX); containerd fails there because lstat(2) does."""
+
+MAX_STEPS = 20_000_000
+"""Components that one layer's names may lead through where links are on the way: some ten seconds. A million files below
+linked directories take a tenth of it."""
+
 MAX_KERNEL_LINKS = 40
 """The kernel's (MAXSYMLINKS, include/linux/namei.h)."""
 
@@ -49,15 +56,29 @@ def join(directory: bytes, name: bytes) -> bytes:
     return b"/".join(parts)
 
 
-def root_path(root: Directory, path: bytes) -> bytes:
+def root_path(root: Directory, path: bytes, budget: StepBudget | None = None) -> bytes:
     """The absolute path inside the root that `path` leads to; it need not exist."""
     walked = _Walk(root)
     while True:
         before = walked.links
         found = walked.links_of(path)
+        if budget is not None:
+            budget.spend(path.count(b"/"))
         if walked.links == before and found == clean(found):
             return found
         path = clean(found) if walked.links == before else found
+
+
+class StepBudget:
+    """How many components a layer's names may lead through. Chains of links make a short name as long as they like."""
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise InvalidInput("the layer's symbolic links take too long to follow")
 
 
 class _Walk:
@@ -70,24 +91,45 @@ class _Walk:
     def links_of(self, path: bytes) -> bytes:
         """One pass (walkLinks), without its recursion: each component's link is read once."""
         head, *rest = _steps(path)
-        found, _ = self._link(head)
+        found, node, is_link = self._step(b"/", None, head)
         for name in rest:
-            newpath, is_link = self._link(join(found, name))
+            newpath, node, is_link = self._step(found, node, name)
             found = newpath if not is_link or newpath.startswith(b"/") else join(found, newpath)
         return found
 
-    def _link(self, path: bytes) -> tuple[bytes, bool]:
-        """(target, True) of a link, (absolute path, False) of anything else (walkLink)."""
+    def _step(self, above: bytes, directory: Node | None, name: bytes) -> tuple[bytes, Node | None, bool]:
+        """walkLink: (target, None, True) of a link; (absolute path, what is there, False) of anything else.
+
+        `directory` is what stands at `above` where that is known: the path need not be walked from the root again.
+        """
         if self.links > MAX_LINKS:
             raise InvalidInput("too many links")
-        path = clean(path)
-        if path == b"/":
-            return path, False
-        node = lstat(self.root, path)
-        if node is None or node.kind is not Kind.SYMLINK:
-            return path, False
+        if directory is None or name in (b".", b".."):
+            path = clean(join(above, name))
+            found = lstat(self.root, path) if path != b"/" else self.root
+        else:
+            path = above.rstrip(b"/") + b"/" + name
+            found = _below(directory, name, path)
+        if found is None:
+            return path, _NOTHING, False
+        if found.kind is not Kind.SYMLINK:
+            return path, found, False
         self.links += 1
-        return node.linkname, True
+        return found.linkname, None, True
+
+
+_NOTHING = Directory(Kind.DIRECTORY, 0)
+"""Stands where nothing is: below it is nothing either."""
+
+
+def _below(directory: Node, name: bytes, path: bytes) -> Node | None:
+    """The node of that name in what may be a directory."""
+    if len(name) > MAX_NAME or len(path) >= MAX_PATH:
+        raise InvalidInput("file name too long")
+    if not isinstance(directory, Directory):
+        raise InvalidInput("not a directory")
+    found = directory.children.get(name)
+    return unpack(found) if isinstance(found, bytes) else found
 
 
 def _steps(path: bytes) -> list[bytes]:
@@ -114,10 +156,7 @@ def lstat(root: Directory, path: bytes) -> Node | None:
                 return None
             trail.pop()
             continue
-        if len(name) > MAX_NAME:
-            raise InvalidInput("file name too long")
-        found = trail[-1].children.get(name)
-        node = unpack(found) if isinstance(found, bytes) else found
+        node = _below(trail[-1], name, path)
         if node is None or not pending:
             return node
         if isinstance(node, Directory):

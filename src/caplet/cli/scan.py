@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from caplet.scan import Progress, Scan, ScannedFile
 
 SCHEMA_VERSION = 1
-"""Of the JSON; docs/scan.md says what it holds. It grows when a field changes its meaning or goes, not when one comes."""
+"""Of the JSON; docs/cli/scan.md says what it holds. It grows when a field changes its meaning or goes, not when one comes."""
 
 PROGRESS_AFTER = 1.0
 """Seconds until progress is shown: a quick scan is silent."""
@@ -36,11 +36,17 @@ PROGRESS_AFTER = 1.0
     type=click.Choice(["text", "table", "json"]),
     default="text",
     show_default=True,
-    help="text: a file a line, as getcap; json: everything, see docs/scan.md.",
+    help="text: a file a line, as getcap; json: everything, see docs/cli/scan.md.",
 )
 @click.option("--layer", "show_layer", is_flag=True, help="Say which layer has each file.")
-@click.option("--platform", metavar="OS/ARCH", help="Of an index, this platform only.  [default: all]")
-def command(image: str, output: str, show_layer: bool, platform: str | None) -> int:
+@click.option(
+    "--platform",
+    "platforms",
+    metavar="OS/ARCH[/VARIANT]",
+    multiple=True,
+    help="Of an index, this platform only; may be repeated.  [default: all]",
+)
+def command(image: str, output: str, show_layer: bool, platforms: tuple[str, ...]) -> int:
     """List the files of IMAGE that carry capabilities or a set-id bit, in its final file system.
 
     IMAGE is oci:DIR[:TAG][@DIGEST], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]. Nothing is unpacked, and
@@ -57,8 +63,11 @@ def command(image: str, output: str, show_layer: bool, platform: str | None) -> 
     from caplet.image.image import Index, open_image
     from caplet.scan import Progress, scan
 
-    opened = open_image(image, Platform.parse(platform) if platform else None)
-    images: Sequence[Image] = opened.images() if isinstance(opened, Index) else (opened,)
+    wanted = [Platform.parse(text) for text in platforms]
+    opened = open_image(image, wanted[0] if len(wanted) == 1 else None)
+    images: Sequence[Image] = (opened,) if not isinstance(opened, Index) else opened.images()
+    if isinstance(opened, Index) and wanted:
+        images = [opened.select(platform) for platform in wanted]
     progress = Progress()
     with _shown(progress):
         scans = [scan(one, progress) for one in images]
@@ -73,7 +82,7 @@ def command(image: str, output: str, show_layer: bool, platform: str | None) -> 
         else:
             _lines(one, show_layer)
         _notes(one)
-    if isinstance(opened, Index):
+    if isinstance(opened, Index) and not wanted:
         for descriptor in opened.absent():
             what = descriptor.platform or descriptor.digest
             click.echo(f"caplet: not scanned, because it is not there: {printable(str(what))}", err=True)

@@ -81,15 +81,10 @@ def no_architecture(layout: Layout) -> None:
     change(layout, layout.manifest(), config)
 
 
-def docker_config(layout: Layout) -> None:
+def docker_manifest(layout: Layout) -> None:
     manifest = layout.manifest()
+    manifest["mediaType"] = f"{DOCKER}.distribution.manifest.v2+json"
     manifest["config"]["mediaType"] = f"{DOCKER}.container.image.v1+json"
-    change(layout, manifest)
-
-
-def docker_layer(layout: Layout) -> None:
-    manifest = layout.manifest()
-    manifest["layers"][0]["mediaType"] = f"{DOCKER}.image.rootfs.diff.tar.gzip"
     change(layout, manifest)
 
 
@@ -101,8 +96,7 @@ BROKEN: dict[str, tuple[Callable[[Layout], None], str]] = {
     "a layer is no tar": (not_a_tar, "layer 0"),
     "history of another length": (more_history, "history has 3 steps"),
     "no architecture": (no_architecture, "lacks 'os' or 'architecture'"),
-    "Docker's configuration": (docker_config, "configuration of the type"),
-    "Docker's layer": (docker_layer, "of another family"),
+    "OCI layers in a Docker manifest": (docker_manifest, "a Docker manifest with"),
 }
 
 

@@ -12,25 +12,19 @@ import struct
 import sys
 import zlib
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from caplet.errors import ImageError
 from caplet.image.blobs import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from types import ModuleType
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 igzip: ModuleType | None = None
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, zstd.ZstdError, EOFError, ValueError)
-"""What a decoder raises on a broken stream."""
 try:
     from isal import igzip_lib
     from isal.isal_zlib import crc32
@@ -38,7 +32,6 @@ except ImportError:  # no wheel for this machine: zlib does the same at 0.4 of t
     from zlib import crc32
 else:
     igzip = igzip_lib
-    _ERRORS = (*_ERRORS, cast("type[Exception]", igzip_lib.IsalError))
 
 
 class Compression(Enum):
@@ -69,6 +62,15 @@ GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MAGIC_LENGTH = 10
 """containerd looks at ten bytes (pkg/archive/compression/compression.go, DecompressStream)."""
+
+
+def _zstd() -> ModuleType:
+    """The library, where a zstd layer is met: loading it takes as long as reading a small image."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
 
 
 class Readable(Protocol):
@@ -105,6 +107,28 @@ class _Zlib:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How the members of a stream are decoded, and what a decoder raises on a broken one."""
+
+    name: str
+    new: Callable[[], _Decoder]
+    errors: tuple[type[Exception], ...]
+
+
+def _gzip_format() -> _Format:
+    if igzip is None:
+        return _Format("gzip", _Zlib, (zlib.error,))
+    library = igzip
+    return _Format("gzip", lambda: library.IgzipDecompressor(flag=library.DECOMP_GZIP), (library.IsalError,))
+
+
+def _zstd_format() -> _Format:
+    zstd = _zstd()
+    options = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+    return _Format("zstd", lambda: zstd.ZstdDecompressor(options=options), (zstd.ZstdError,))
+
+
 def detect(head: bytes) -> Compression:
     """As containerd's DetectCompression: by magic number; everything else is a plain tar."""
     if head.startswith(GZIP_MAGIC):
@@ -128,9 +152,7 @@ def decompressed(stream: Readable, *, sniff: bool = True) -> Iterator[bytes]:
     if found is Compression.PLAIN:
         yield from _plain(stream, head)
         return
-    yield from _members(
-        stream, head, _gzip_decoder if found is Compression.GZIP else _zstd_decoder, found.value
-    )
+    yield from _members(stream, head, _gzip_format() if found is Compression.GZIP else _zstd_format())
 
 
 def _read_head(stream: Readable) -> bytes:
@@ -153,21 +175,7 @@ def _plain(stream: Readable, piece: bytes) -> Iterator[bytes]:
         piece = stream.read(CHUNK)
 
 
-def _gzip_decoder() -> _Decoder:
-    if igzip is None:
-        return _Zlib()
-    decoder: _Decoder = igzip.IgzipDecompressor(flag=igzip.DECOMP_GZIP)
-    return decoder
-
-
-def _zstd_decoder() -> _Decoder:
-    decoder: _Decoder = zstd.ZstdDecompressor(
-        options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
-    )
-    return decoder
-
-
-def _members(stream: Readable, buffer: bytes, new: Callable[[], _Decoder], name: str) -> Iterator[bytes]:
+def _members(stream: Readable, buffer: bytes, form: _Format) -> Iterator[bytes]:
     """Members (gzip) or frames (zstd) one after the other until the stream ends.
 
     What follows the last one must be another: Go's compress/gzip (Reader.Read, "Read the next header") and klauspost's
@@ -180,35 +188,35 @@ def _members(stream: Readable, buffer: bytes, new: Callable[[], _Decoder], name:
         if at == len(buffer) and (decoder is None or decoder.needs_input):
             buffer, at = stream.read(CHUNK), 0
             if not buffer and decoder is not None:
-                raise ImageError(f"a {name} layer is truncated")
+                raise ImageError(f"a {form.name} layer is truncated")
             if not buffer:
                 return
         if decoder is None:
-            decoder, bite, members = new(), FIRST_BITE, members + 1
+            decoder, bite, members = form.new(), FIRST_BITE, members + 1
             if members > MAX_MEMBERS:
-                raise ImageError(f"a {name} layer has more than {MAX_MEMBERS} members")
+                raise ImageError(f"a {form.name} layer has more than {MAX_MEMBERS} members")
         data = b""
         if decoder.needs_input:
             spent = fed  # all that it got before
             data = buffer[at : at + bite]
             at, fed, bite = at + len(data), fed + len(data), min(bite * 4, CHUNK)
-        piece = _decode(decoder, data, name)
+        piece = _decode(decoder, data, form)
         if decoder.eof:
             at, fed = at - len(decoder.unused_data), fed - len(decoder.unused_data)
             decoder, spent = None, fed
         if piece:
             given += len(piece)
-            _guard(spent, given, name)
+            _guard(spent, given, form.name)
             yield piece
 
 
-def _decode(decoder: _Decoder, data: bytes, name: str) -> bytes:
+def _decode(decoder: _Decoder, data: bytes, form: _Format) -> bytes:
     try:
         return decoder.decompress(data, CHUNK)
-    except _ERRORS as error:
-        raise ImageError(f"a {name} layer is broken: {error}") from None
+    except form.errors as error:
+        raise ImageError(f"a {form.name} layer is broken: {error}") from None
     except MemoryError:
-        raise ImageError(f"a {name} layer needs more memory than there is") from None
+        raise ImageError(f"a {form.name} layer needs more memory than there is") from None
 
 
 def _guard(spent: int, given: int, name: str) -> None:
@@ -255,6 +263,7 @@ class StoredGzip(Compressor):
 
     BLOCK = 65535
     """The longest stored block."""
+    _FULL = struct.pack("<BHH", 0, BLOCK, 0)
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -265,16 +274,17 @@ class StoredGzip(Compressor):
     def write(self, data: bytes) -> bytes:
         self._checksum = crc32(data, self._checksum)
         self._length += len(data)
-        self._held += data
-        whole = len(self._held) // self.BLOCK * self.BLOCK
-        if not whole:
+        at = self.BLOCK - len(self._held)
+        if len(data) < at:
+            self._held += data
             return b""
-        view = bytes(self._held[:whole])
-        del self._held[:whole]
-        parts = [self._head]
+        view = memoryview(data)
+        parts: list[bytes | bytearray | memoryview] = [self._head, self._FULL, self._held, view[:at]]
+        while at + self.BLOCK <= len(data):
+            parts += (self._FULL, view[at : at + self.BLOCK])
+            at += self.BLOCK
         self._head = b""
-        for start in range(0, whole, self.BLOCK):
-            parts += (b"\0\xff\xff\0\0", view[start : start + self.BLOCK])
+        self._held = bytearray(view[at:])
         return b"".join(parts)
 
     def finish(self) -> bytes:
@@ -291,6 +301,8 @@ class ParallelGzip(Compressor):
     LEVEL = 6
 
     def __init__(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # takes as long to load as reading a small image
+
         workers = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="caplet-gzip")
         self._pending: deque[Future[bytes]] = deque()
@@ -334,14 +346,17 @@ class Zstd(Compressor):
     LEVEL = 3
 
     def __init__(self) -> None:
-        options: dict[int, int] = {
+        zstd = _zstd()
+        options = {
             zstd.CompressionParameter.compression_level: self.LEVEL,
             zstd.CompressionParameter.checksum_flag: 1,
         }
         self._encoder = zstd.ZstdCompressor(options=options)
 
     def write(self, data: bytes) -> bytes:
-        return self._encoder.compress(data)
+        packed: bytes = self._encoder.compress(data)
+        return packed
 
     def finish(self) -> bytes:
-        return self._encoder.flush()
+        rest: bytes = self._encoder.flush()
+        return rest

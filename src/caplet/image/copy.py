@@ -12,7 +12,6 @@ import errno
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from caplet.errors import CapletError, ImageError, InvalidInput
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 PROVERS = min(4, os.cpu_count() or 1)
 """Threads that hash what nobody has read yet."""
+THREADS_FROM = 4 << 20
+"""Less than 4 MiB is hashed before a thread has started."""
 
 
 def write_image(image: Image | Index, destination: Reference | str) -> Descriptor:
@@ -97,17 +98,35 @@ def _referred(source: BlobSource, raw: jsontext.Object, what: str) -> Iterator[D
 
 
 def _prove(source: BlobSource, descriptors: list[Descriptor]) -> None:
-    """Read what was not read yet. ImageError at the first blob that is wrong."""
-    unproved = [one for one in descriptors if not is_proved(source, one)]
-    if not unproved:
-        return
-    with ThreadPoolExecutor(PROVERS, thread_name_prefix="caplet-prove") as pool:
-        stop = threading.Event()
+    """Read what was not read yet, on threads. ImageError if a blob is wrong."""
+    # The largest first, so that no thread begins it when the others are done.
+    unproved = sorted((one for one in descriptors if not is_proved(source, one)), key=lambda one: one.size)
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def work() -> None:
         try:
-            for _ in pool.map(lambda one: _read_through(source, one, stop), unproved):
-                pass
-        finally:
+            while unproved and not stop.is_set():
+                _read_through(source, unproved.pop(), stop)
+        except IndexError:
+            pass  # another thread took the last one
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
             stop.set()
+
+    helpers = [threading.Thread(target=work, name="caplet-prove", daemon=True) for _ in range(PROVERS - 1)]
+    if sum(one.size for one in unproved) < THREADS_FROM:
+        helpers = []
+    for helper in helpers:
+        helper.start()
+    try:
+        work()
+        for helper in helpers:
+            helper.join()
+    finally:
+        stop.set()
+    if errors:
+        raise errors[0]
 
 
 def is_proved(source: BlobSource, descriptor: Descriptor) -> bool:

@@ -29,7 +29,7 @@ from caplet.image.layout import (
     parse_index,
 )
 from caplet.image.place import place, write_all
-from caplet.image.staging import Staging, is_staging, sync_directory
+from caplet.image.staging import Staging, is_staging, sync_directory, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,11 +73,13 @@ def _is_new(path: str) -> bool:
 
 def _write_new(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descriptor, Blob]]) -> bool:
     """Build the layout beside and rename it. False where that cannot be: a mount point, or somebody was faster."""
+    if os.path.ismount(path):
+        return False
     parent, name = os.path.split(path)
     try:
         staging = Staging(parent, name, directory=True).__enter__()
-    except PermissionError:
-        if os.path.isdir(path):
+    except OSError as error:
+        if error.errno in _NOT_RENAMED and os.path.isdir(path):
             return False  # we may write in it, not beside it
         raise
     with contextlib.ExitStack() as stack:
@@ -86,7 +88,7 @@ def _write_new(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descript
         _fill(staging.path, blobs)
         _write_file(staging.path, LAYOUT_FILE, LAYOUT_TEXT)
         _write_file(staging.path, INDEX_FILE, jsontext.dump(listing(None, _annotations(tag), root)))
-        _sync(staging.path, blobs)
+        sync_tree(staging.path)
         try:
             # rename(2) replaces an empty directory and nothing else: no race can cost anybody a layout.
             os.rename(staging.path, path)
@@ -112,17 +114,18 @@ def _write_into(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descrip
     with Staging(path, "blobs", directory=True) as staging:
         absent = [(one, blob) for one, blob in blobs if not _is_there(_blob_path(path, one), path, one, blob)]
         _fill(staging.path, absent)
-        _sync(staging.path, absent)
+        sync_tree(staging.path)
         with _lock(path):
-            if _read(path, LAYOUT_FILE, MAX_LAYOUT_FILE) is None:
-                _write_file(staging.path, LAYOUT_FILE, LAYOUT_TEXT)
-                os.rename(os.path.join(staging.path, LAYOUT_FILE), os.path.join(path, LAYOUT_FILE))
-            _write_file(
-                staging.path, INDEX_FILE, jsontext.dump(listing(_read_index(path), _annotations(tag), root))
-            )
+            index = listing(_read_index(path), _annotations(tag), root)
+            _write_file(staging.path, INDEX_FILE, jsontext.dump(index))
+            _write_file(staging.path, LAYOUT_FILE, LAYOUT_TEXT)
+            sync_tree(staging.path)
             for descriptor, _ in absent:
                 _move(_blob_path(staging.path, descriptor), _blob_path(path, descriptor))
-            _sync(path, blobs)
+            if not os.path.lexists(os.path.join(path, LAYOUT_FILE)):
+                _move(os.path.join(staging.path, LAYOUT_FILE), os.path.join(path, LAYOUT_FILE))
+            for directory in _directories(path, absent):
+                sync_directory(directory)
             os.rename(os.path.join(staging.path, INDEX_FILE), os.path.join(path, INDEX_FILE))
             sync_directory(path)
 
@@ -206,7 +209,6 @@ def _write_file(path: str, name: str, data: bytes) -> None:
     fd = os.open(os.path.join(path, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         write_all(fd, data)
-        os.fsync(fd)
     finally:
         os.close(fd)
 
@@ -214,11 +216,6 @@ def _write_file(path: str, name: str, data: bytes) -> None:
 def _directories(path: str, blobs: list[tuple[Descriptor, Blob]]) -> list[str]:
     below = sorted({os.path.dirname(_blob_path(path, descriptor)) for descriptor, _ in blobs})
     return [*below, *([os.path.join(path, "blobs")] if below else []), path]
-
-
-def _sync(path: str, blobs: list[tuple[Descriptor, Blob]]) -> None:
-    for directory in _directories(path, blobs):
-        sync_directory(directory)
 
 
 def _annotations(tag: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +15,7 @@ from caplet.errors import ImageError
 from caplet.image.blobs import InMemory, OpenFile, Stored
 from caplet.image.compression import Compression, compressor
 from caplet.image.descriptor import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER, Descriptor, Digest
+from caplet.image.place import write_all
 
 if TYPE_CHECKING:
     from caplet.image.blobs import Blob
@@ -88,10 +88,7 @@ class LayerWriter:
 
     def finish(self) -> NewLayer:
         self._store(self._compressor.finish())
-        blob: Blob = InMemory(bytes(self._memory))
-        if self._file is not None:
-            self._spill()
-            blob = Stored(self._file, 0, self._size)
+        blob = InMemory(bytes(self._memory)) if self._file is None else Stored(self._file, 0, self._size)
         return NewLayer(
             self.compression,
             Digest("sha256", self._packed.hexdigest()),
@@ -103,20 +100,32 @@ class LayerWriter:
     def _store(self, packed: bytes) -> None:
         self._packed.update(packed)
         self._size += len(packed)
-        self._memory += packed
-        if len(self._memory) > IN_MEMORY:
-            self._spill()
+        if self._file is None:
+            self._memory += packed
+            if len(self._memory) > IN_MEMORY:
+                self._spill()
+            return
+        self._write(self._file, packed)
 
     def _spill(self) -> None:
+        """From here on the layer grows in a file."""
+        import tempfile  # loads random and more; most layers are small
+
         try:
-            if self._file is None:
-                # O_TMPFILE where the file system has it, else unlinked at once.
-                with tempfile.TemporaryFile(dir=self._directory, buffering=0) as opened:
-                    self._file = OpenFile(os.dup(opened.fileno()))
-            view = memoryview(self._memory)
-            while view:
-                view = view[os.write(self._file.fd, view) :]
+            # O_TMPFILE where the file system has it, else unlinked at once.
+            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as opened:
+                self._file = OpenFile(os.dup(opened.fileno()))
         except OSError as error:
-            where = self._directory or tempfile.gettempdir()
-            raise ImageError(f"cannot write a temporary file in {where}: {error.strerror}") from None
+            raise self._error(error) from None
+        self._write(self._file, self._memory)
         self._memory = bytearray()
+
+    def _write(self, file: OpenFile, data: bytes | bytearray) -> None:
+        try:
+            write_all(file.fd, data)
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _error(self, error: OSError) -> ImageError:
+        where = f"in {self._directory}" if self._directory else "(TMPDIR)"
+        return ImageError(f"cannot write a temporary file {where}: {error.strerror}")

@@ -28,14 +28,13 @@ _NO_KERNEL_COPY = frozenset(
 
 
 def place(blob: Blob, path: str) -> None:
-    """Make the new file `path` with exactly the blob's bytes. On an error nothing stays."""
+    """Make the new file `path` with exactly the blob's bytes, not yet durable. On an error nothing stays."""
     if isinstance(blob, Stored) and _linked(blob, path):
         return
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         if not (isinstance(blob, Stored) and _cloned(blob, fd)):
             write_out(blob, fd)
-        os.fsync(fd)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -58,7 +57,7 @@ def write_out(blob: Blob, fd: int) -> None:
         done += len(piece)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

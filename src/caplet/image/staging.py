@@ -48,24 +48,30 @@ class Staging:
         os.close(self.fd)
 
     def _create(self) -> bool:
-        """Create and lock it; False where another process took it for abandoned in between."""
+        """Create and lock it; False where another process took it for abandoned before the lock was on it."""
         self.path = os.path.join(self._parent, self._prefix + secrets.token_hex(6))
-        if self._directory:
-            os.mkdir(self.path)
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        else:
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            self.fd = self._open()
+        except FileNotFoundError:
+            if not os.path.isdir(self._parent):
+                raise
+            return False
+        # To wait, not LOCK_NB: whoever has the lock is about to remove it, which shows below.
         with contextlib.suppress(
             OSError
         ):  # some network file systems have no locks: nothing is taken for abandoned
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
                 return True
-        except FileNotFoundError:
-            pass
         os.close(self.fd)
         return False
+
+    def _open(self) -> int:
+        if not self._directory:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        os.mkdir(self.path)
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _remove_abandoned(self) -> None:
         with contextlib.suppress(OSError):
@@ -96,6 +102,23 @@ def _remove(path: str) -> None:
 def is_staging(name: str) -> bool:
     """Whether a name in a directory is one of ours."""
     return name.startswith(".") and MARK in name
+
+
+def sync_tree(path: str) -> None:
+    """Make everything below a staging directory durable.
+
+    All at the end: the first fsync(2) commits the journal for the others. A file with more than one link was not
+    written here.
+    """
+    for directory, _, names in os.walk(path, topdown=False):
+        for name in names:
+            fd = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if os.fstat(fd).st_nlink == 1:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        sync_directory(directory)
 
 
 def sync_directory(path: str) -> None:

@@ -154,8 +154,11 @@ def _run(
 def _read(manifest: str) -> bytes:
     if manifest == "-":
         return sys.stdin.buffer.read(MAX_MANIFEST + 1)
-    with open(manifest, "rb") as file:
-        return file.read(MAX_MANIFEST + 1)
+    try:
+        with open(manifest, "rb") as file:
+            return file.read(MAX_MANIFEST + 1)
+    except OSError as error:
+        raise CapletError(f"{manifest}: {error.strerror}") from None
 
 
 def _images(options: tuple[str, ...]) -> dict[str, str]:

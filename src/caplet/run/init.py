@@ -66,9 +66,8 @@ def main(job: Job, channel: Channel, scratch: str) -> None:
     _unpack(job, root)
     nodes = os.path.join(scratch, "devices")
     spec = devices.without_devices(job.spec)
-    if (
-        devices.make_devices(nodes) or not job.program
-    ):  # in a user namespace runc and crun bind devices themselves
+    own_devices = devices.make_devices(nodes)
+    if own_devices or not job.program:  # in a user namespace runc and crun bind devices themselves
         spec = devices.with_devices(spec, nodes)
     devices.forbid_device_nodes()
     container = (
@@ -136,9 +135,9 @@ def _supervise(job: Job, channel: Channel, pid: int) -> int:
     while True:
         ready = {fd for fd, _ in poll.poll()}
         if answer in ready:
-            channel.send(
-                {"event": "probe", "answer": os.read(answer, 1 << 20).decode(), "status": _status(pid)}
-            )
+            with open(answer, "rb") as said:
+                text = said.read().decode() or prober.NO_ANSWER
+            channel.send({"event": "probe", "answer": text, "status": _status(pid)})
             _stop(pid, ended)
             ready.add(ended)
         if ended in ready:

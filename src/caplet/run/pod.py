@@ -80,6 +80,7 @@ def plan(
     spec = containerd.spec(pod, chosen, request, image.config, account, version=engine.version, every=every)
     spec = replace(spec, mounts=(*spec.mounts, *volumes.volume_mounts(pod, chosen)))
     spec, missing = within(spec, own_credentials().caps.bounding)
+    prediction = predict(spec, rootfs)
     return Plan(
         pod=pod,
         container=chosen,
@@ -89,8 +90,8 @@ def plan(
         request=request,
         spec=spec,
         rootfs=rootfs,
-        prediction=predict(spec, rootfs),
-        notes=tuple(_notes(pod, chosen, request, spec, missing)),
+        prediction=prediction,
+        notes=(*_notes(pod, chosen, request, spec, missing), *_divergent(rootfs, prediction)),
     )
 
 
@@ -160,12 +161,24 @@ def _notes(
     if pod.host_users is False:
         notes.append("hostUsers: false: without a user namespace here")
     _, elsewhere = kubelet.environment(container)
+    if container.stdin:
+        notes.append("stdin: standard input is empty here")
     notes += [
         f"environment variable {name} is not set here: its value is in the cluster" for name in elsewhere
     ]
     if container.env_from:
         notes.append("envFrom: those variables are not set here: their values are in the cluster")
     return [*notes, *volumes.notes(pod, container)]
+
+
+def _divergent(rootfs: Rootfs, prediction: Prediction) -> list[str]:
+    """Engines that would start another file, or none, from the same layers."""
+    paths = {link.path for link in prediction.program.chain}
+    return [
+        f"{os.fsdecode(one.path)} is containerd's here; other engines see it otherwise: {one}"
+        for one in rootfs.divergent
+        if any(path == one.path or path.startswith(one.path.rstrip(b"/") + b"/") for path in paths)
+    ]
 
 
 def _named(name: str) -> str:

@@ -72,6 +72,10 @@ class ProbeAnswer:
         return cls(int(fields["status"]), fields["body"].encode("latin-1"), fields["error"])
 
 
+NO_ANSWER = ProbeAnswer(error="the probing process ended without an answer").encoded().decode()
+"""What to make of a child of fork_prober() that says nothing."""
+
+
 def fork_prober(probe: Probe, seconds: float) -> tuple[int, int]:
     """A child that asks until something answers; its process id, and where to read the answer."""
     answer, theirs = os.pipe()

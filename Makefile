@@ -50,6 +50,9 @@ oracle: $(STAMP)  ## 100,000 random programs: the model against this kernel
 kill9: $(STAMP)  ## 200 writes of an image, each killed at a random moment
 	$(BIN)/python -m tests.image.kill9 --count 200
 
+stacks: $(STAMP)  ## 10,000 random stacks of layers: the final file system against containerd (root; half an hour)
+	$(BIN)/python -m tests.image.stacks --count 10000
+
 bench: $(STAMP)  ## every figure that the documentation quotes
 	$(BIN)/python -m bench
 

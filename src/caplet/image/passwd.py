@@ -71,7 +71,7 @@ def resolve_user(rootfs: Rootfs, user: str) -> User:
         if gid_number is None and group:
             gid_number = _named(_groups(rootfs), group, "group", "/etc/group").gid
         uid, gid = uid or 0, gid_number or 0
-    return User(uid, gid, _with_primary(gid, _supplementary(rootfs, who, uid)), name)
+    return User(uid, gid, _with_primary(gid, _supplementary(rootfs, who if user else "0")), name)
 
 
 def _primary(rootfs: Rootfs, who: str, uid: int | None) -> tuple[int, int, str]:
@@ -87,15 +87,15 @@ def _primary(rootfs: Rootfs, who: str, uid: int | None) -> tuple[int, int, str]:
     return uid, 0, ""
 
 
-def _supplementary(rootfs: Rootfs, who: str, uid: int) -> list[int]:
+def _supplementary(rootfs: Rootfs, who: str) -> list[int]:
     """The groups that list the user (WithAdditionalGIDs); a group of the user's own name is its primary one."""
     name = who
     try:
-        if not who or _NUMBER.fullmatch(who):
-            number = _atoi(who) if who else uid
-            name = next((line.name for line in _passwd(rootfs) if line.number == number), "")
-            if not name and not any(line.number == number for line in _passwd(rootfs)):
+        if _NUMBER.fullmatch(who):
+            named = [line.name for line in _passwd(rootfs) if line.number == _atoi(who)]
+            if not named:
                 return []
+            name = named[0]
         return [line.gid for line in _groups(rootfs) if line.name != name and name in line.members]
     except NotFound:
         return []

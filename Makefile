@@ -9,7 +9,7 @@ TESTS ?= tests
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint reformat oracle kill9 bench programs clean
+.PHONY: help dev demo test lint reformat oracle stacks kill9 bench programs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

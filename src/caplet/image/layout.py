@@ -55,7 +55,7 @@ def parse_index(
     check_kind(raw, _INDEX_FIELDS, ("config", "layers", "fsLayers"), what)
     check_media_type(raw, INDEXES, media_type, what)
     entries = jsontext.objects(raw, "manifests", what)
-    if "manifests" not in raw:
+    if raw.get("manifests") is None:
         raise InvalidInput(f"{what} has no 'manifests'")
     if len(entries) > MAX_ENTRIES:
         raise InvalidInput(f"{what} lists {len(entries)} manifests: more than {MAX_ENTRIES} are refused")

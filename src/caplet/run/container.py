@@ -226,21 +226,31 @@ def _watch(
     result: RunResult,
     watch: Callable[[RunResult], object] | None,
 ) -> None:
-    """Until the sandbox ended and its output is read to the end."""
+    """Until the sandbox ended and its output is read to the end.
+
+    The output waits in its pipes until the program has started, so that what `watch` says of the start comes first.
+    """
     with selectors.DefaultSelector() as selector:
+
+        def read_output() -> None:
+            for fd in pipes:
+                selector.register(fd, selectors.EVENT_READ)
+
         selector.register(sandbox, selectors.EVENT_READ)
-        for fd in pipes:
-            selector.register(fd, selectors.EVENT_READ)
         while selector.get_map():
             for key, _ in selector.select():
                 if key.fileobj is sandbox:
                     messages = sandbox.receive()
                     for message in messages or ():
                         _note(message, result)
-                        if watch is not None and message["event"] == "started":
-                            watch(result)
+                        if message["event"] == "started":
+                            if watch is not None:
+                                watch(result)
+                            read_output()
                     if messages is None:
                         selector.unregister(sandbox)
+                        if not result.started:
+                            read_output()
                 elif data := os.read(key.fd, 65536):
                     outputs.take(pipes[key.fd], data)
                 else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from caplet.errors import CapletError, InvalidInput
+from caplet.image.ahead import ahead
 from caplet.image.apply import Upper, inherit_one
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import Directory, Node, child
@@ -202,15 +203,18 @@ class TopDown:
         return self._settled[id(directory)]
 
     def _inherit(self, layer: int, path: bytes, made: Directory) -> None:
+        if made.implied_in is not None:  # what that one was born with decides this one's group
+            self._settle(layer, made.implied_in)
+        inherit_one(path, made, self._lowers(layer, path, made))
+
+    def _lowers(self, layer: int, path: bytes, made: Directory) -> Iterator[Directory]:
+        """The layers below as `inherit_one` asks for them, each settled at the path."""
         for index in reversed(range(layer)):
             root = self._layer(index).upper.root
             node = lstat(root, root_path(root, path))
-            if node is None:
-                continue
             if isinstance(node, Directory):
                 self._settled[id(made)] |= self._settle(index, node)
-            inherit_one(path, made, [root])
-            return
+            yield root
 
     def _paths(self, node: Node) -> Iterator[bytes]:
         return (path for path, found in _walk(self._layer(node.layer).upper.root) if found is node)
@@ -221,7 +225,7 @@ class TopDown:
         if index not in self._read:
             layer = _Layer(Upper(index))
             try:
-                reader = TarReader(self._layers[index].chunks())
+                reader = TarReader(ahead(self._layers[index].chunks()))
                 layer.upper.apply(self._watched(reader, layer))
             except CapletError as error:
                 raise type(error)(f"layer {index}: {error.message}", error.hint) from None

@@ -24,6 +24,7 @@ import struct
 from typing import TYPE_CHECKING, NoReturn
 
 from caplet.errors import InvalidInput
+from caplet.image import elsewhere
 from caplet.image.divergence import Divergence
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import (
@@ -63,7 +64,11 @@ _UNCHANGED_ID = 0xFFFFFFFF
 
 _MAX_TIME = (1 << 63) - 1
 
-_TAR_SPLIT = ("docker", "podman", "skopeo")
+_NOTED_KINDS = frozenset({Kind.HARDLINK, Kind.GLOBAL})
+"""Entries that other engines may see differently, beside those with attributes and those that climb."""
+
+MAX_NOTES = 256
+"""Notes of one layer. Real layers have none; a hostile one has as many as entries."""
 
 
 class Upper:
@@ -89,7 +94,8 @@ class Upper:
         self._parent = self.root
         self._parent_path = b""
         """Where `_parent` is, its links resolved; "" for the root."""
-        self._duplicate = b""
+        self._noted: set[elsewhere.Note] = set()
+        """What was noted once, and is not said of another path."""
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Unpacks all entries, then sets the directories' times."""
@@ -103,9 +109,12 @@ class Upper:
 
     def _apply(self, entry: Entry) -> None:
         directory, base = _split(entry.name)
+        if entry.xattrs or not base or entry.kind in _NOTED_KINDS or b".." in entry.name:
+            for note in elsewhere.notes(entry):
+                self._note(clean(entry.name), note, once=True)
         if not base:
             return  # the root itself, whose metadata no layer changes
-        if len(base) > MAX_NAME or len(directory) + len(base) >= MAX_PATH:
+        if (len(base) > MAX_NAME and not base.startswith(WHITEOUT)) or len(directory) + len(base) >= MAX_PATH:
             _fail("the file name is too long for Linux", "ENAMETOOLONG")
         if directory != self._entered:
             self._enter(directory)
@@ -115,8 +124,8 @@ class Upper:
             return
         existing = parent.children.get(base)
         if existing is not None:
-            if entry.kind is not Kind.GLOBAL:
-                self._note_duplicate(entry, existing)
+            if entry.kind is not Kind.GLOBAL and _is_named(existing):
+                self._note(clean(entry.name), elsewhere.DUPLICATE, once=True)
             if not (entry.kind is Kind.DIRECTORY and isinstance(existing, Directory)):
                 self._remove(parent, base, self._parent_path)
         self._create(parent, base, entry)
@@ -140,6 +149,7 @@ class Upper:
 
     def _enter_slowly(self, directory: bytes) -> None:
         path = root_path(self.root, directory, self._steps)
+        made = False
         parent = self.root
         at = b""
         for name in path.split(b"/"):
@@ -148,17 +158,19 @@ class Upper:
             at += b"/" + name
             found = parent.children.get(name)
             if found is None:
-                found = self._imply(parent, name, at)
+                found, made = self._imply(parent, name, at), True
             if not isinstance(found, Directory):
                 _fail(f"{_shown(at)} is not a directory", "ENOTDIR")
             parent = found
+        if made and path != directory.rstrip(b"/"):
+            self._note(directory, elsewhere.LEADS_NOWHERE)
         self._entered, self._parent, self._parent_path = directory, parent, at
 
     def _imply(self, parent: Directory, name: bytes, path: bytes) -> Directory:
         if len(name) > MAX_NAME:
             _fail("the file name is too long for Linux", "ENAMETOOLONG")
         gid = parent.gid if parent.mode & S_ISGID else 0
-        made = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer, implied=True)
+        made = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer, implied=True, implied_first=True)
         if parent.implied:
             made.implied_in = parent
         made.seen_before = path in self._removed
@@ -173,14 +185,19 @@ class Upper:
         if base == OPAQUE:
             if self.lowest:
                 self._remove_unnamed(parent, self._parent_path)
-            else:
-                parent.opaque = True
+                return
+            if parent.opaque:
+                self._note(clean(entry.name), elsewhere.DUPLICATE, once=True)
+            parent.opaque = True
             return
         hidden = base[len(WHITEOUT) :]
         if hidden in (b"", b".", b".."):
             _fail("the whiteout names its own or the parent directory", "invalid whiteout name")
+        if len(hidden) > MAX_NAME:
+            _fail("the file name is too long for Linux", "ENAMETOOLONG")
         if self.lowest:
             if hidden in parent.children:
+                self._note(self._parent_path + b"/" + hidden, elsewhere.REMOVED_AGAIN)
                 self._remove(parent, hidden, self._parent_path)
             return
         if hidden in parent.children:
@@ -225,6 +242,7 @@ class Upper:
             if not isinstance(node, Directory):
                 continue
             if node.implied and not node.seen_before:
+                self._note(path + b"/" + name, elsewhere.OPAQUE_LOWEST)
                 self._remove(directory, name, path)
             else:
                 self._remove_unnamed(node, path + b"/" + name)
@@ -241,7 +259,8 @@ class Upper:
         if kind is Kind.DIRECTORY:
             node: Node = self._create_directory(parent, base, entry)
         elif kind is Kind.HARDLINK:
-            node = self._link(parent, base, entry)
+            self._link(parent, base, entry)
+            return
         elif kind is Kind.SYMLINK:
             if not entry.linkname or len(entry.linkname) >= MAX_PATH:
                 _fail("a symbolic link needs a target of 1 to 4095 bytes", "symlink: ENOENT or ENAMETOOLONG")
@@ -306,8 +325,9 @@ class Upper:
         self._times.append((clean(entry.name), node.mtime))
         return node
 
-    def _link(self, parent: Directory, base: bytes, entry: Entry) -> Node:
+    def _link(self, parent: Directory, base: bytes, entry: Entry) -> None:
         node = self._target(entry.linkname)
+        before = _powers(node)
         parent.children[base] = node
         self.linked.append((self.entries, node))
         node.links += 1
@@ -317,16 +337,11 @@ class Upper:
             node.mode = entry.mode & 0o7777
         # An empty attribute stays: cap_inode_need_killpriv() asks for one with a size above 0.
         lost = node.xattrs.pop(CAPABILITY) if node.xattrs.get(CAPABILITY) else None
-        if lost and CAPABILITY not in entry.xattrs:
-            self.divergent.append(
-                Divergence(
-                    clean(entry.name),
-                    ("umoci", "podman"),
-                    "keeps the capability that the file's own entry has; here its hard link's entry, which has none, "
-                    "takes it away",
-                )
-            )
-        return node
+        _set_xattrs(node, entry)
+        if lost and CAPABILITY not in node.xattrs:
+            self._note(clean(entry.name), elsewhere.LOST_CAPABILITY)
+        elif _powers(node) != before:
+            self._note(clean(entry.name), elsewhere.LINKED_METADATA)
 
     def _target(self, linkname: bytes) -> Node:
         """The inode that a hard link joins: its last component is not followed (hardlinkRootPath)."""
@@ -359,19 +374,12 @@ class Upper:
                 _fail(f"{_shown(name)}: the layer adds a directory and then removes it", "utimensat: ENOENT")
             node.mtime = mtime
 
-    def _note_duplicate(self, entry: Entry, existing: Child) -> None:
-        if self._duplicate or (isinstance(existing, Directory) and existing.implied):
+    def _note(self, path: bytes, note: elsewhere.Note, *, once: bool = False) -> None:
+        """Remembers what other engines do; `once`: it is about the layer, and one path is enough."""
+        if (once and note in self._noted) or len(self.divergent) >= MAX_NOTES:
             return
-        if isinstance(existing, Node) and existing.is_whiteout:
-            return
-        self._duplicate = clean(entry.name)
-        self.divergent.append(
-            Divergence(
-                self._duplicate,
-                _TAR_SPLIT,
-                "refuse the layer where they check for duplicate paths; this path is",
-            )
-        )
+        self._noted.add(note)
+        self.divergent.append(Divergence(path, *note))
 
     # Lower layers
 
@@ -451,12 +459,28 @@ def _set_xattrs(node: Node, entry: Entry) -> None:
         node.xattrs[name] = value
 
 
+def _powers(node: Node) -> tuple[object, ...]:
+    """What a program from this file may gain."""
+    ids = node.mode & (S_ISUID | S_ISGID)
+    return (ids, node.uid if ids else 0, node.gid if ids else 0, node.xattrs.get(CAPABILITY))
+
+
+def _is_named(node: Child) -> bool:
+    """Whether an entry of its own made it, and no whiteout."""
+    if isinstance(node, Directory):
+        return not node.implied
+    return isinstance(node, bytes) or not node.is_whiteout
+
+
 def _check_capability(value: bytes) -> None:
     """What setxattr(2) accepts (security/commoncap.c, validheader): revision 2 or 3 of exact size, or no bytes at all."""
     if not value:
         return
     magic = struct.unpack("<I", value[:4])[0] if len(value) >= 4 else 0
-    if (len(value), magic & ~1) in ((20, 0x02000000), (24, 0x03000000)):
+    nobody = (
+        value[20:] == b"\xff\xff\xff\xff"
+    )  # as root of a user namespace: uid_valid() in cap_convert_nscap()
+    if (len(value), magic & ~1) in ((20, 0x02000000), (24, 0x03000000)) and not nobody:
         return
     _fail(
         f"the kernel refuses this security.capability: {len(value)} bytes, revision {magic >> 24}, {value[:24].hex()}",

@@ -65,6 +65,8 @@ class Directory(Node):
     """Hides the same directory of the layers below (`.wh..wh..opq`)."""
     implied: bool = False
     """Made because an entry needed it, not by an entry of its own."""
+    implied_first: bool = False
+    """As `implied`, and so it stays where an entry of its own comes later."""
     implied_in: Directory | None = field(default=None, repr=False)
     """The directory above it, where that was implied as well when this one was."""
     born: tuple[int, int] = (0o755, 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from caplet.image import elsewhere
 from caplet.image.divergence import Divergence
 from caplet.image.entry import Kind
 from caplet.image.node import Child, Directory, Node
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def merge(base: Directory, upper: Upper) -> list[Divergence]:
     """Lays one layer over the stack below. `base` becomes the result and takes the layer's nodes over."""
     divergent: list[Divergence] = []
+    if upper.root.opaque and base.children:
+        divergent.append(Divergence(b"/", *elsewhere.OPAQUE_ROOT))
     _take_metadata(base, upper.root)
     stack = [(b"", base, upper.root.children)]
     while stack:
@@ -77,7 +80,7 @@ def _divergence(path: bytes, node: Directory, under: Child | None) -> Divergence
                 ("umoci", "buildkit native", "vfs"),
                 "the layer removes this directory and makes it again: empty there, merged with the lower one here",
             )
-    if isinstance(under, Node) and under.kind is Kind.SYMLINK:
+    if node.implied_first and isinstance(under, Node) and under.kind is Kind.SYMLINK:
         return Divergence(
             path,
             ("umoci", "vfs"),

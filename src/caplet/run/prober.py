@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401  # what resolving a name imports, when the files of Python may be out of reach
 import http.client
 import json
 import os
@@ -81,8 +82,12 @@ def fork_prober(probe: Probe, seconds: float) -> tuple[int, int]:
     answer, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
-        with contextlib.suppress(BaseException):  # a forked child must not return into the caller's code
-            os.write(theirs, ask(probe, seconds).encoded())
+        try:
+            said = ask(probe, seconds)
+        except BaseException as error:  # noqa: BLE001  # a forked child must not return into the caller's code
+            said = ProbeAnswer(error=f"{type(error).__name__}: {error}")
+        with contextlib.suppress(BaseException):
+            os.write(theirs, said.encoded())
         os._exit(0)
     os.close(theirs)
     return pid, answer

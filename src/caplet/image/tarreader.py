@@ -230,21 +230,21 @@ class TarReader:
         if adler32(block) & 0xFFFF != (self._sums.get(block[148:156]) or self._new_sum(block[148:156])):
             return None
         owner = self._owners.get(block[100:124])
-        mtime = self._times.get(block[136:148])
         names = self._names.get(block[265:345])
         name = block[: block.find(0)]
-        size = block[124:135]
-        if not owner or mtime is None or not names or len(name) >= 100 or block[135] or not size.isdigit():
+        size, mtime = block[124:135], block[136:147]
+        if not owner or not names or len(name) >= 100 or block[135] or block[147]:
+            return None
+        if not size.isdigit() or not mtime.isdigit():
             return None
         mode, uid, gid = owner
         uname, gname, major, minor = names
         kind = Kind.FILE if flag == _FILE else Kind.DIRECTORY
         try:
-            return Entry(
-                name, kind, mode, uid, gid, int(size, 8), mtime, b"", {}, uname, gname, major, minor, {}
-            )
+            length, time = int(size, 8), int(mtime, 8) * _NANOSECONDS
         except ValueError:
             return None
+        return Entry(name, kind, mode, uid, gid, length, time, b"", {}, uname, gname, major, minor, {})
 
     def _any(self) -> Entry | None:
         records: dict[bytes, bytes] = {}

@@ -26,6 +26,12 @@ STORED = (b"security.", b"user.", b"system.posix_acl_access", b"system.posix_acl
 _OVERLAY = (b"redirect", b"metacopy", b"whiteout")
 """Marks of overlayfs (Documentation/filesystems/overlayfs.rst) that show another file, or none. `opaque` is in `overlay`."""
 
+_AUFS = b"/.wh..wh."
+
+BELOW_A_FILE: Note = (
+    ("umoci", "vfs"),
+    "refuse the layer: a name leads below a file of a lower layer, which a directory replaces here",
+)
 LEADS_NOWHERE: Note = (
     ("docker", "podman"),
     "refuse the layer where a name leads through its own link to a directory that is not in it",
@@ -65,6 +71,8 @@ def notes(entry: Entry) -> Iterator[Note]:
         return
     if entry.kind is not Kind.DIRECTORY and clean(entry.name) == b"/":
         yield ("podman", "umoci"), "refuse the layer: the entry would replace the root directory"
+    if b"/" in entry.name and clean(entry.name).startswith(_AUFS):
+        yield ("vfs",), "leaves out what is below the root in directories of aufs (.wh..wh.*)"
     if entry.kind is Kind.HARDLINK and climbs(entry.linkname):
         yield (
             ("docker",),
@@ -84,7 +92,10 @@ def _attributes(entry: Entry) -> Iterator[Note]:
         if entry.kind is Kind.SYMLINK:
             yield ("docker",), "gives the link's capability to its target since go-archive 0.3 (2026)"
         elif not entry.xattrs[CAPABILITY]:
-            yield ("podman", "umoci"), "do not store an attribute without content: there the program starts"
+            yield (
+                ("docker", "podman", "umoci"),
+                "do not store an attribute without content: there the program starts",
+            )
     if any(b"trusted.overlay." + mark in entry.xattrs for mark in _OVERLAY):
         yield ("docker", "podman"), "obey the marks of overlayfs that the layer brings (trusted.overlay.*)"
     if any(b"user.overlay." + mark in entry.xattrs for mark in (*_OVERLAY, b"opaque")):

@@ -87,4 +87,6 @@ def _divergence(path: bytes, node: Directory, under: Child | None) -> Divergence
             f"put the files through the lower layer's link to {under.linkname.decode('utf-8', 'surrogateescape')}; "
             "here a real directory hides the link and what is behind it",
         )
+    if node.implied_first and under is not None and not isinstance(under, Directory):
+        return Divergence(path, *elsewhere.BELOW_A_FILE)
     return None

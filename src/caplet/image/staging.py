@@ -9,6 +9,7 @@ nobody's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -35,17 +36,22 @@ class Staging:
 
     def __enter__(self) -> Self:
         self._remove_abandoned()
-        for _ in range(MAX_TRIES):
-            if self._create():
-                return self
-        raise OSError(0, "another process removes the staging place again and again", self._parent)
+        try:
+            for _ in range(MAX_TRIES):
+                if self._create():
+                    return self
+        except KeyboardInterrupt:
+            self.__exit__()
+            raise
+        raise OSError(errno.EAGAIN, "another process removes the staging place again and again", self._parent)
 
     def __exit__(self, *failure: object) -> None:
         with contextlib.suppress(OSError):
             # Ours is the one that our descriptor is open on: after a rename another may have the name.
-            if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+            if self.fd < 0 or os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
                 _remove(self.path)
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
     def _create(self) -> bool:
         """Create and lock it; False where another process took it for abandoned before the lock was on it."""

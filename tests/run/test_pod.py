@@ -256,6 +256,24 @@ def test_a_file_that_is_not_there(tmp_path: Path, caplet: Caplet) -> None:
     assert result.stderr == f"caplet: {tmp_path}/none.yaml: No such file or directory\n"
 
 
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_a_damaged_layer_is_refused(damage: str, tmp_path: Path, caplet: Caplet) -> None:
+    image = Layout(str(tmp_path / "layout"))
+    image.image([tar([file("app", path("probe").read_bytes())])], config={"Entrypoint": ["/app"]})
+    blob = image.blob_path(image.manifest()["layers"][0]["digest"])
+    with open(blob, "rb") as source:
+        data = bytearray(source.read())
+    os.unlink(blob)
+    data[len(data) // 2] ^= 1
+    if damage != "missing":
+        with open(blob, "wb") as out:
+            out.write(data[:100] if damage == "truncated" else data)
+    result = caplet("-", "--image", f"oci:{image.path}", stdin=pod("x"))
+    assert result.returncode == 125
+    assert len(result.stderr.splitlines()) == 1
+    assert "sha256:" in result.stderr
+
+
 def test_usage_errors_are_clicks(tmp_path: Path, caplet: Caplet) -> None:
     assert caplet().returncode == 2
     assert caplet("x", "--runtime", "runsc").returncode == 2

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import yaml
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 64 << 20
 """Characters of one text; a cluster's API server takes 3 MiB of JSON for one object."""
+MAX_NODES = 500_000
+"""Keys, values and items of one text: some thousand Pods, read within seconds."""
 MAX_DEPTH = 1000
 """Levels of one inside another. The deepest fields of the API are some fifteen deep; kubectl stops at 10,000."""
 MAX_EXPANSION = 10
@@ -33,16 +35,14 @@ Path: TypeAlias = "tuple[str | int, ...]"
 """Keys and indexes from the document's top: ("spec", "containers", 0, "image")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something stands in the text; both count from 1."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """From its first character to just behind its last."""
 
     start: Place
@@ -229,7 +229,7 @@ def _document(reader: _Reader) -> _Node:
             start = _place(event.start_mark)
             value: Mapping | Sequence = Mapping() if isinstance(event, yaml.MappingStartEvent) else Sequence()
             node = _Node(value, Span(start, start), finished=False)
-            reader.parsed += 1
+            _count(reader, event)
             if event.anchor is not None:
                 reader.anchors[event.anchor] = node
             stack.append(_Open(node, start, event.anchor))
@@ -249,8 +249,14 @@ def _document(reader: _Reader) -> _Node:
     raise InvalidInput(f"{reader.name}: the document ends too early")
 
 
-def _scalar(reader: _Reader, event: Any) -> _Node:
+def _count(reader: _Reader, event: Any) -> None:
     reader.parsed += 1
+    if reader.parsed > MAX_NODES:
+        raise _error(reader, event, f"more than {MAX_NODES:,} values")
+
+
+def _scalar(reader: _Reader, event: Any) -> _Node:
+    _count(reader, event)
     plain = bool(event.implicit[0]) and event.tag is None  # `! word` is a string
     try:
         value = scalar.resolve(event.value, None if plain else event.tag, plain=plain)

@@ -108,6 +108,7 @@ class Containerd:
 
     work: str
     number: int = 0
+    mounts: int = 0
 
     @classmethod
     @contextmanager
@@ -156,7 +157,8 @@ class Containerd:
         unpacked = self.ctr("snapshots", "unpack", manifest)
         if unpacked.returncode:
             return unpacked.stderr.strip()
-        key = f"active-{manifest}"
+        self.mounts += 1
+        key = f"active-{self.mounts}"
         prepared = self.ctr("snapshots", "prepare", "--target", "/target", key, _chain_id(stack))
         if prepared.returncode:
             raise RuntimeError(prepared.stderr)

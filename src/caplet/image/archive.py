@@ -98,7 +98,7 @@ class DockerArchive:
         self._blobs: dict[Digest, Blob] = {}
         listed = self._choose(self._listed())
         config = self._config(listed)
-        manifest = self._oci_manifest(config.digest)
+        manifest = self._oci_manifest(config.digest, listed)
         self._root = manifest if manifest is not None else self._made_up(config, listed)
 
     def root(self) -> Descriptor:
@@ -187,7 +187,7 @@ class DockerArchive:
 
     # The manifest
 
-    def _oci_manifest(self, config: Digest) -> Descriptor | None:
+    def _oci_manifest(self, config: Digest, listed: jsontext.Object) -> Descriptor | None:
         """The manifest of index.json that has this configuration; None where there is no index.json."""
         if LAYOUT_FILE not in self._files or INDEX_FILE not in self._files:
             return None
@@ -200,11 +200,26 @@ class DockerArchive:
             )
             found = raw.get("config")
             if isinstance(found, dict) and found.get("digest") == str(config):
+                self._check_layers(raw, listed)
                 return manifest
         raise ImageError(
             f"{path} is ambiguous: the image of {MANIFEST_FILE} (config {config}) is not in {INDEX_FILE}",
             f"write oci-archive:{path} to read the one of {INDEX_FILE}",
         )
+
+    def _check_layers(self, raw: jsontext.Object, listed: jsontext.Object) -> None:
+        """Both descriptions must name the same files for layers: one engine reads this one, another that one."""
+        what = f"{self._reference.path}: {MANIFEST_FILE}"
+        names = jsontext.strings(listed, "Layers", what)
+        blobs = [
+            f"blobs/{digest.algorithm}/{digest.hex}"
+            for digest in (Descriptor.from_json(one).digest for one in jsontext.objects(raw, "layers", what))
+        ]
+        if [self._files.find(name) for name in names] != [self._files.find(name) for name in blobs]:
+            raise ImageError(
+                f"{self._reference.path} is ambiguous: {MANIFEST_FILE} and {INDEX_FILE} name different layers",
+                f"write oci-archive:{self._reference.path} to read those of {INDEX_FILE}",
+            )
 
     def _manifests(self, entries: tuple[Descriptor, ...]) -> Iterator[Descriptor]:
         level = list(entries)

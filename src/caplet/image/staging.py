@@ -71,6 +71,7 @@ class Staging:
             if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
                 return True
         os.close(self.fd)
+        self.fd = -1
         return False
 
     def _open(self) -> int:

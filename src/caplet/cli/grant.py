@@ -34,9 +34,8 @@ def command(image: str, grants: tuple[str, ...], allow_interpreter: bool, **opti
 
     \b
     Examples:
-      $ caplet grant oci:web -o oci:web:granted NET_BIND_SERVICE
-      /usr/bin/web: none -> cap_net_bind_service=ep
-      $ caplet grant oci:debian -o oci:debian:2 /bin/ping=cap_net_raw+ep /usr/bin/app=cap_chown,cap_kill=p
+      caplet grant oci:web -o oci:web:granted NET_BIND_SERVICE
+      caplet grant oci:debian -o oci:debian:2 /bin/ping=cap_net_raw+ep /usr/bin/app=cap_chown,cap_kill=p
     """
     from caplet.grant import grant
 

@@ -26,9 +26,8 @@ def command(image: str, paths: tuple[str, ...], all_files: bool, **options: Any)
 
     \b
     Examples:
-      $ caplet relax oci:caddy -o oci:caddy:relaxed /usr/bin/caddy
-      /usr/bin/caddy: cap_net_bind_service=ep -> cap_net_bind_service=p
-      $ caplet relax oci:caddy -o oci:caddy:relaxed --all
+      caplet relax oci:caddy -o oci:caddy:relaxed /usr/bin/caddy
+      caplet relax oci:caddy -o oci:caddy:relaxed --all
     """
     from caplet.relax import relax
 

@@ -25,9 +25,8 @@ def command(image: str, paths: tuple[str, ...], all_files: bool, **options: Any)
 
     \b
     Examples:
-      $ caplet strip oci:debian -o oci:debian:stripped /bin/ping
-      /bin/ping -> /usr/bin/ping: cap_net_raw=ep -> none
-      $ caplet strip oci:debian -o oci:debian:stripped --all
+      caplet strip oci:debian -o oci:debian:stripped /bin/ping
+      caplet strip oci:debian -o oci:debian:stripped --all
     """
     from caplet.strip import strip
 

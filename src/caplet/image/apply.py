@@ -39,7 +39,7 @@ from caplet.image.node import (
     child,
     pack,
 )
-from caplet.image.rootpath import MAX_NAME, StepBudget, clean, lstat, root_path
+from caplet.image.rootpath import MAX_NAME, StepBudget, clean, join, lstat, root_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,12 +85,13 @@ class Upper:
         """Path and directory of each parent that was made without an entry, in a layer above the lowest."""
         self.linked: list[tuple[int, Node]] = []
         """Which entry is a hard link to which inode."""
+        self._groupless: list[tuple[Node, Directory]] = []
         self._times: list[tuple[bytes, int]] = []
         self._removed: set[bytes] = set()
         """Paths that entries named and others removed (lowest layer only)."""
         self._something_removed = False
         self._steps = StepBudget()
-        self._entered = b"/"
+        self._entered = b""
         self._parent = self.root
         self._parent_path = b""
         """Where `_parent` is, its links resolved; "" for the root."""
@@ -139,13 +140,14 @@ class Upper:
     def _enter(self, directory: bytes) -> None:
         """Finds the directory that an entry's name says, through this layer's links, and makes what is missing."""
         parent = self.root
-        for name in directory.split(b"/")[1:] if directory != b"/" else ():
+        names = directory.lstrip(b"/")
+        for name in names.split(b"/") if names else ():
             found = parent.children.get(name)
             if not isinstance(found, Directory):
                 self._enter_slowly(directory)
                 return
             parent = found
-        self._entered, self._parent, self._parent_path = directory, parent, directory.rstrip(b"/")
+        self._entered, self._parent, self._parent_path = directory, parent, b"/" + names if names else b""
 
     def _enter_slowly(self, directory: bytes) -> None:
         path = root_path(self.root, directory, self._steps)
@@ -162,8 +164,8 @@ class Upper:
             if not isinstance(found, Directory):
                 _fail(f"{_shown(at)} is not a directory", "ENOTDIR")
             parent = found
-        if made and path != directory.rstrip(b"/"):
-            self._note(directory, elsewhere.LEADS_NOWHERE)
+        if made and path != clean(directory):
+            self._note(clean(directory), elsewhere.LEADS_NOWHERE)
         self._entered, self._parent, self._parent_path = directory, parent, at
 
     def _imply(self, parent: Directory, name: bytes, path: bytes) -> Directory:
@@ -216,7 +218,7 @@ class Upper:
         if isinstance(removed, bytes):
             return
         if removed.kind in (Kind.DIRECTORY, Kind.SYMLINK):
-            self._entered, self._parent, self._parent_path = b"/", self.root, b""
+            self._entered, self._parent, self._parent_path = b"", self.root, b""
         stack: list[Node] = [removed]
         while stack:
             node = stack.pop()
@@ -306,7 +308,13 @@ class Upper:
             self.entries,
         )
         parent.children[base] = node
+        self._inherit_group(node, parent, entry)
         return node
+
+    def _inherit_group(self, node: Node, parent: Directory, entry: Entry) -> None:
+        """Where chown(2) leaves the group, it is that of a set-group-ID directory, which an implied one may yet become."""
+        if parent.implied and entry.gid & 0xFFFFFFFF == _UNCHANGED_ID:
+            self._groupless.append((node, parent))
 
     def _create_directory(self, parent: Directory, base: bytes, entry: Entry) -> Directory:
         found = parent.children.get(base)
@@ -316,13 +324,14 @@ class Upper:
             gid = parent.gid if parent.mode & S_ISGID else 0
             node = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer)
             parent.children[base] = node
+            self._inherit_group(node, parent, entry)
         node.implied = False
         node.mode = entry.mode & 0o7777
         node.uid, node.gid = _owner(entry.uid, node.uid), _owner(entry.gid, node.gid)
         node.mtime = _bounded(entry.mtime)
         node.entry = self.entries
         node.smuggled_opaque = entry.xattrs.get(b"trusted.overlay.opaque") == b"y"
-        self._times.append((clean(entry.name), node.mtime))
+        self._times.append((join(b"", entry.name), node.mtime))
         return node
 
     def _link(self, parent: Directory, base: bytes, entry: Entry) -> None:
@@ -391,6 +400,9 @@ class Upper:
             except InvalidInput as error:
                 raise InvalidInput(f"{_shown(path)}: {error.message}", error.hint) from None
         self.implied.clear()
+        for node, parent in self._groupless:
+            if parent.born[0] & S_ISGID:
+                node.gid = parent.born[1]
 
 
 def inherit_one(path: bytes, made: Directory, lowers: Iterable[Directory]) -> None:
@@ -413,13 +425,18 @@ def inherit_one(path: bytes, made: Directory, lowers: Iterable[Directory]) -> No
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
-    """(directory, last component) of a cleaned name; an empty component for the root."""
+    """(directory, last component) of a cleaned name; an empty component for the root.
+
+    The directory begins with a slash where the name did, or climbs: RootPath does not follow links alike in both.
+    """
+    rooted = b""
     if name.startswith(b"./"):
         name = name[2:]
     if b"/." in name or b"//" in name or name.startswith((b"/", b".")):
+        rooted = b"/" if join(b"", name).startswith((b"/", b"../")) else b""
         name = clean(name)[1:]
     directory, _, base = name.rstrip(b"/").rpartition(b"/")
-    return b"/" + directory, base
+    return rooted + directory, base
 
 
 def _owner(number: int, unchanged: int) -> int:

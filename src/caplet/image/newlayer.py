@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from caplet.errors import ImageError
 from caplet.image.blobs import InMemory, OpenFile, Stored
-from caplet.image.compression import Compression, compressor
+from caplet.image.compression import Compression
+from caplet.image.compressor import compressor
 from caplet.image.descriptor import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER, Descriptor, Digest
 from caplet.image.place import write_all
 

@@ -119,7 +119,7 @@ def _comparable(model: Credentials, kernel: Credentials, seen: bool) -> tuple[Cr
 def words(value: object) -> str:
     """A value as one would write it: fields that are as they are by default left out."""
     if isinstance(value, Caps):
-        return str(value)
+        return "ALL" if value == Caps.all() else str(value)
     if value == INITIAL:
         return "INITIAL"
     if not is_dataclass(value) or isinstance(value, type):

@@ -98,6 +98,22 @@ def test_maps_after_an_execve() -> None:
     assert (last.error, last.credentials.uid) == (0, 4)
 
 
+@pytest.mark.usefixtures("root")
+def test_maps_where_the_group_of_the_file_below_proc_is_not_mapped() -> None:
+    """The process gained by its execve, so root of its namespace owns /proc/PID/uid_map, and group 0 of the initial one."""
+    users, groups = IdMap.of((0, 1000, 1000)), IdMap.of((5, 1000, 2))
+    calls: list[k.Syscall] = [
+        k.UnshareUser(users, groups),
+        k.Setresuid(0, 0, 0),
+        k.Setresgid(5, 5, 5),
+        k.Execve(Program(), PROBE),
+        k.Setresuid(k.KEEP, 7, k.KEEP),
+        k.UnshareUser(IdMap.of((0, 0, 10)), IdMap.of((0, 5, 1))),
+    ]
+    last = perform(calls).outcomes[-1]
+    assert (last.error, last.credentials.euid, last.credentials.gid) == (0, 7, 0)
+
+
 def test_the_caller_stays_as_it_was(by: str | None) -> None:
     before = perform([]).start
     perform([k.SetNoNewPrivs(), k.Setresuid(1000, 1000, 1000)], probe=by)

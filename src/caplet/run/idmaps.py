@@ -7,6 +7,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from caplet.errors import CapletError
 from caplet.run.calls import CLONE_NEWUSER, Raw
 
 if TYPE_CHECKING:
@@ -36,24 +37,40 @@ def write_maps(pid: int, call: UnshareUser) -> None:
 
 
 def _put_maps_from(parent: int, pid: int, call: UnshareUser) -> None:
+    """In a process of its own, which enters the parent namespace and has every capability there."""
     helper = os.fork()
-    if helper:
-        os.waitpid(helper, 0)
-        return
-    try:
-        Raw("setns", (parent, CLONE_NEWUSER))()
-        _put_maps(pid, call)
-    finally:
-        os._exit(0)
+    if helper == 0:
+        status = 1
+        try:
+            Raw("setns", (parent, CLONE_NEWUSER))()
+            _put_maps(pid, call)
+            status = 0
+        finally:
+            os._exit(status)
+    if os.waitpid(helper, 0)[1]:
+        raise CapletError(f"the id maps of process {pid} cannot be written from the namespace around its own")
 
 
 def _put_maps(pid: int, call: UnshareUser) -> None:
     for name, ids in (("uid_map", call.uid_map), ("gid_map", call.gid_map)):
         if ids:
-            fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+            fd = _open(f"/proc/{pid}/{name}")
             try:
                 os.write(fd, str(ids).encode())
             except PermissionError:
                 pass  # mapped already: the unshare before it was refused
             finally:
                 os.close(fd)
+
+
+def _open(path: str) -> int:
+    """Open it as root of the namespace around, or else as its owner.
+
+    The group of a file below /proc may not be mapped there (task_dump_owner(), `fs/proc/base.c`), and then CAP_DAC_OVERRIDE
+    does not count (capable_wrt_inode_uidgid(), `kernel/capability.c`).
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except PermissionError:
+        Raw("setfsuid", (os.stat(path).st_uid,))()
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)

@@ -57,4 +57,4 @@ ID_CHANGED = Kernel(6, 17)
 linux-next of June 2025."""
 
 NEWEST = Kernel(6, 18)
-"""The newest that the model was compared with."""
+"""The newest that the model was compared with; 6.1 is the oldest."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import tarfile
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import missing
 from tests.engines import Containerd, tree
 from tests.layouts import NET_BIND_SERVICE, Item, Layout, directory, file, hardlink, symlink, tar, whiteout
 
@@ -98,11 +100,9 @@ LAYERS: list[list[Item]] = [
 
 @pytest.fixture(scope="module")
 def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
-    import shutil
-
     for name in ("containerd", "ctr", "skopeo"):
         if shutil.which(name) is None:
-            pytest.skip(f"needs {name}")
+            missing(name)
     with Containerd.started(str(tmp_path_factory.mktemp("containerd"))) as engine:
         yield engine
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 64 << 20
 """Characters of one text; a cluster's API server takes 3 MiB of JSON for one object."""
-MAX_NODES = 500_000
-"""Keys, values and items of one text: some thousand Pods, read within seconds."""
+MAX_NODES = 250_000
+"""Keys, values and items of one text: a thousand Pods, read within seconds."""
 MAX_DEPTH = 1000
 """Levels of one inside another. The deepest fields of the API are some fifteen deep; kubectl stops at 10,000."""
 MAX_EXPANSION = 10

@@ -11,6 +11,6 @@ Nothing outlives the process that called: the keeper dies with it (PR_SET_PDEATH
 with the keeper, a pid namespace dies with its init, and mounts die with the last process of their namespace.
 So even SIGKILL leaves no process, no mount and no file behind.
 
-`container.run_container()` takes a runtime-spec value and a root file system; `pod.run_pod()` makes them from
-a Pod and an image.
+`pod.plan()` makes a runtime-spec value and a root file system from a Pod and an image, `predict.predict()` says what
+the model makes of them, `container.run_container()` what the kernel does, `report` shows both.
 """

@@ -7,6 +7,7 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from caplet.run.failure import EXIT_RUNTIME_FAILED
 from caplet.run.network import PORT_START
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
             yield "  as predicted"
         return
     yield f"  {_program(plan)} did not start: {result.error}"
+    if result.exit_code == EXIT_RUNTIME_FAILED and result.runtime != "embedded":
+        yield "  --runtime embedded needs neither an installation nor cgroups"
     if plan.prediction.started is not None:
         yield "  predicted: it starts"
     elif plan.prediction.reason:

@@ -295,3 +295,28 @@ def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caplet.image.rootfs.MAX_ENTRIES", 5)
     with pytest.raises(InvalidInput, match="more than 5 entries"):
         rootfs([file(f"f{number}") for number in range(4)], [file("a"), file("b")])
+
+
+BOMBS = {
+    "deep names": [file(f"{number}/" + "d/" * 1900 + "f") for number in range(3)],
+    "attributes": [file("a", xattrs={f"user.{number}": b"x" * 60_000 for number in range(10)})] * 3,
+    "link targets": [symlink(f"l{number}", "x" * 4000) for number in range(200)],
+    "directories": [directory(f"d{number}") for number in range(1500)],
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_takes_too_much_memory_is_refused_in_one_short_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caplet.image.apply.MAX_METADATA", 800_000)
+    with pytest.raises(InvalidInput, match="MiB of memory") as raised:
+        rootfs(BOMBS[name])
+    assert len(raised.value.message) < 400
+
+
+def test_links_that_take_too_long_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caplet.image.rootpath.MAX_STEPS", 2000)
+    chain = [symlink(f"l{number}", f"l{number + 1}") for number in range(30)]
+    with pytest.raises(InvalidInput, match="too long to follow"):
+        rootfs([*chain, directory("l30"), *(file(f"l0/d{number}/f") for number in range(60))])

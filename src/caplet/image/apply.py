@@ -71,10 +71,33 @@ MAX_NOTES = 256
 """Notes of one layer. Real layers have none; a hostile one has as many as entries."""
 
 
+MAX_METADATA = 256 << 20
+"""Bytes that an image's directories, links, devices and attributes may take in memory: a million directories' worth is
+twice that. A name of 4 KiB makes 2,000 directories, and an entry may carry 1 MiB of attributes."""
+
+_DIRECTORY_SIZE, _NODE_SIZE, _ATTRIBUTE_SIZE = 600, 300, 120
+"""About what each takes, its content apart (CPython 3.11, 64 bits)."""
+
+
+class MemoryBudget:
+    """Counts what the layers of one image take."""
+
+    def __init__(self) -> None:
+        self._left = MAX_METADATA
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise InvalidInput(
+                f"the image's directories, links and attributes take more than {MAX_METADATA >> 20} MiB of memory"
+            )
+
+
 class Upper:
     """The directory of one layer. `apply` it, then `inherit` from the layers below, lowest layer first."""
 
-    def __init__(self, layer: int) -> None:
+    def __init__(self, layer: int, memory: MemoryBudget | None = None) -> None:
+        self._memory = memory or MemoryBudget()
         self.root = Directory(Kind.DIRECTORY, 0o755, layer=layer)
         self.layer = layer
         self.lowest = layer == 0
@@ -171,6 +194,7 @@ class Upper:
     def _imply(self, parent: Directory, name: bytes, path: bytes) -> Directory:
         if len(name) > MAX_NAME:
             _fail("the file name is too long for Linux", "ENAMETOOLONG")
+        self._memory.spend(_DIRECTORY_SIZE + len(name))
         gid = parent.gid if parent.mode & S_ISGID else 0
         made = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer, implied=True, implied_first=True)
         if parent.implied:
@@ -276,6 +300,7 @@ class Upper:
             node.devmajor, node.devminor = _device(entry)
             self.has_whiteouts |= node.is_whiteout
         if entry.xattrs:
+            self._memory.spend(sum(_ATTRIBUTE_SIZE + len(value) for value in entry.xattrs.values()))
             _set_xattrs(node, entry)
 
     def _create_file(self, parent: Directory, base: bytes, entry: Entry) -> None:
@@ -294,9 +319,11 @@ class Upper:
             return
         node = self._new(parent, base, entry)
         if entry.xattrs:
+            self._memory.spend(sum(_ATTRIBUTE_SIZE + len(value) for value in entry.xattrs.values()))
             _set_xattrs(node, entry)
 
     def _new(self, parent: Directory, base: bytes, entry: Entry) -> Node:
+        self._memory.spend(_NODE_SIZE + len(base) + len(entry.linkname))
         node = Node(
             entry.kind,
             entry.mode & 0o7777,
@@ -321,6 +348,7 @@ class Upper:
         if isinstance(found, Directory):
             node = found
         else:
+            self._memory.spend(_DIRECTORY_SIZE + len(base))
             gid = parent.gid if parent.mode & S_ISGID else 0
             node = Directory(Kind.DIRECTORY, 0o755, gid=gid, layer=self.layer)
             parent.children[base] = node
@@ -510,4 +538,6 @@ def _fail(what: str, how: str) -> NoReturn:
 
 
 def _shown(name: bytes) -> str:
+    if len(name) > 200:
+        name = name[:100] + b"..." + name[-90:]
     return name.decode("utf-8", "surrogateescape")

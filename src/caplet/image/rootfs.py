@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from caplet.errors import CapletError, InvalidInput
-from caplet.image.apply import Upper
+from caplet.image.apply import MemoryBudget, Upper
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import CAPABILITY, Directory, Node, child, unpack
 from caplet.image.overlay import drop_whiteouts, merge
@@ -269,10 +269,10 @@ def _unwatched(index: int, reader: TarReader) -> TarReader:
 def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper]:
     """Unpacks the layers in memory, several at a time. The first failure, by layer, is what is raised."""
     stop = threading.Event()
-    budget = _Budget()
+    budget, memory = _Budget(), MemoryBudget()
 
     def read(index: int) -> Upper:
-        upper = Upper(index)
+        upper = Upper(index, memory)
         try:
             with _naming(index):
                 upper.apply(budget.counted(watch(index, TarReader(_until(stop, layers[index].chunks())))))

@@ -112,7 +112,8 @@ class Upper:
         self._times: list[tuple[bytes, int]] = []
         self._removed: set[bytes] = set()
         """Paths that entries named and others removed (lowest layer only)."""
-        self._something_removed = False
+        self._names_may_lead_elsewhere = False
+        """Something was removed, or stood behind a link: a directory's name may not lead to it any more."""
         self._steps = StepBudget()
         self._entered = b""
         self._parent = self.root
@@ -167,6 +168,7 @@ class Upper:
         for name in names.split(b"/") if names else ():
             found = parent.children.get(name)
             if not isinstance(found, Directory):
+                self._names_may_lead_elsewhere |= found is not None
                 self._enter_slowly(directory)
                 return
             parent = found
@@ -236,7 +238,7 @@ class Upper:
     def _remove(self, parent: Directory, name: bytes, path: bytes) -> None:
         """os.RemoveAll of a name in the directory at `path`."""
         removed = parent.children.pop(name)
-        self._something_removed = True
+        self._names_may_lead_elsewhere = True
         if self.lowest:
             self._remember(removed, path + b"/" + name)
         if isinstance(removed, bytes):
@@ -403,7 +405,7 @@ class Upper:
 
     def _set_times(self) -> None:
         """Directories get their times last, by name: whatever then stands there gets it."""
-        if not self._something_removed:
+        if not self._names_may_lead_elsewhere:
             return
         for name, mtime in self._times:
             node = self._standing(root_path(self.root, name))

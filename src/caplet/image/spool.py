@@ -13,8 +13,8 @@ from caplet.image.blobs import OpenFile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-IN_MEMORY = 1 << 20
-"""1 MiB: most files that get a capability are programs of less."""
+IN_MEMORY = 32 << 20
+"""32 MiB: most programs that get a capability are smaller, and then nothing is written but the result."""
 PIECE = 1 << 18
 
 
@@ -40,12 +40,14 @@ class Spool:
 
     def read(self, start: int, size: int) -> Iterator[bytes]:
         """The bytes that were added there, in pieces."""
-        if self._file is None:
-            yield bytes(self._memory[start : start + size])
-            return
-        self._spill()
+        if self._file is not None:
+            self._spill()
         while size:
-            piece = os.pread(self._file.fd, min(size, PIECE), start)
+            wanted = min(size, PIECE)
+            if self._file is None:
+                piece = bytes(self._memory[start : start + wanted])
+            else:
+                piece = os.pread(self._file.fd, wanted, start)
             if not piece:
                 raise ImageError("a temporary file was cut short")
             yield piece
@@ -58,9 +60,11 @@ class Spool:
                 # O_TMPFILE where the file system has it, else unlinked at once.
                 with tempfile.TemporaryFile(dir=self._directory, buffering=0) as opened:
                     self._file = OpenFile(os.dup(opened.fileno()))
-            left = memoryview(bytes(self._memory))
-            while left:
-                left = left[os.write(self._file.fd, left) :]
+            with memoryview(self._memory) as whole:
+                written = 0
+                while written < len(whole):
+                    with whole[written:] as left:
+                        written += os.write(self._file.fd, left)
         except OSError as error:
             where = self._directory or tempfile.gettempdir()
             raise ImageError(f"cannot write a temporary file in {where}: {error.strerror}") from None

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from caplet.errors import CapletError, InvalidInput
-from caplet.image.ahead import ahead
 from caplet.image.apply import Upper, inherit_one
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import Directory, Node, child
@@ -225,7 +224,7 @@ class TopDown:
         if index not in self._read:
             layer = _Layer(Upper(index))
             try:
-                reader = TarReader(ahead(self._layers[index].chunks()))
+                reader = TarReader(self._layers[index].chunks())
                 layer.upper.apply(self._watched(reader, layer))
             except CapletError as error:
                 raise type(error)(f"layer {index}: {error.message}", error.hint) from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tarfile
 import tempfile
@@ -350,6 +351,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=100)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that containerd ends with us
     total = Tally()
     for start in range(given.seed, given.seed + given.count, given.batch):
         seeds = range(start, min(start + given.batch, given.seed + given.count))

@@ -6,6 +6,7 @@ The bytes go to an anonymous temporary file, which no crash can leave behind; a 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -110,12 +111,8 @@ class LayerWriter:
 
     def _spill(self) -> None:
         """From here on the layer grows in a file."""
-        import tempfile  # loads random and more; most layers are small
-
         try:
-            # O_TMPFILE where the file system has it, else unlinked at once.
-            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as opened:
-                self._file = OpenFile(os.dup(opened.fileno()))
+            self._file = OpenFile(_anonymous(self._directory))
         except OSError as error:
             raise self._error(error) from None
         self._write(self._file, self._memory)
@@ -130,3 +127,17 @@ class LayerWriter:
     def _error(self, error: OSError) -> ImageError:
         where = f"in {self._directory}" if self._directory else "(TMPDIR)"
         return ImageError(f"cannot write a temporary file {where}: {error.strerror}")
+
+
+def _anonymous(directory: str | None) -> int:
+    """A file without a name, which `place` can give one: not with O_EXCL, as tempfile opens it (open(2), O_TMPFILE)."""
+    import tempfile  # loads random and more; most layers are small
+
+    directory = directory or tempfile.gettempdir()
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as opened:  # unlinked at once
+        return os.dup(opened.fileno())

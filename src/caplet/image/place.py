@@ -64,6 +64,8 @@ def write_all(fd: int, data: bytes | bytearray) -> None:
 
 
 def _linked(blob: Stored, path: str) -> bool:
+    if blob.file.path is None:
+        return _named(blob, path)
     if blob.path is None:
         return False
     try:
@@ -76,6 +78,23 @@ def _linked(blob: Stored, path: str) -> bool:
         return True
     os.unlink(path)  # another file has taken the name since the blob was proved, or it is a symbolic link
     return False
+
+
+def _named(blob: Stored, path: str) -> bool:
+    """Gives a temporary file without a name this one: open(2), O_TMPFILE."""
+    if blob.offset or blob.size != blob.file.size:
+        return False
+    # With a directory's descriptor os.link() calls linkat(2), which can follow the link in /proc.
+    above = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{blob.file.fd}", path, src_dir_fd=above, follow_symlinks=True)
+    except OSError as error:
+        if error.errno == errno.EEXIST:
+            raise
+        return False  # another file system, no /proc, or a file that was unlinked
+    finally:
+        os.close(above)
+    return True
 
 
 def _cloned(blob: Stored, fd: int) -> bool:

@@ -295,6 +295,19 @@ def test_untouched_blobs_are_linked(layout: Layout) -> None:
         assert os.path.samefile(layout.blob_path(layer["digest"]), Layout("out").blob_path(layer["digest"]))
 
 
+def written_bytes() -> int:
+    with open("/proc/self/io", encoding="ascii") as counters:
+        return int(dict(line.split(": ") for line in counters)["wchar"])
+
+
+@pytest.mark.parametrize("size", [10_000, 5_000_000])
+def test_little_more_than_the_new_layer_is_written(size: int, layout: Layout) -> None:
+    layout.image([[file("app", random.Random(1).randbytes(size))], [file("x")]], "big", compression="none")
+    before = written_bytes()
+    assert run(["grant", "oci:web:big", "-q", "-o", "oci:out", "/app=NET_RAW"]) == 0
+    assert written_bytes() - before < size + (64 << 10)
+
+
 # One input, one digest
 
 SURROUNDINGS: list[dict[str, str]] = [

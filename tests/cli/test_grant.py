@@ -182,6 +182,17 @@ def test_the_json_document(layout: Layout, capsys: pytest.CaptureFixture[str]) -
     assert document["noLongerMatches"][0]["kind"] == "cosign signature"
 
 
+def test_a_platform_that_is_not_there_is_named(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    image = layout.image([[file("app", ELF)]], None)
+    gone = {"mediaType": image["mediaType"], "digest": "sha256:" + "0" * 64, "size": 7}
+    platforms = [{"architecture": one, "os": "linux"} for one in ("amd64", "s390x")]
+    layout.index([image | {"platform": platforms[0]}, gone | {"platform": platforms[1]}], "two")
+    assert run(["grant", "oci:web:two", "-o", "oci:web:granted", "/app=cap_kill=p"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("/app: none -> cap_kill=p\n")
+    assert err == "caplet: note: linux/s390x is listed and was not changed, because it is not there\n"
+
+
 def test_names_cannot_move_the_cursor(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     layout.image([[file("\x1b[31m\u202e\udcff", ELF)]], "odd")
     assert run(["grant", "oci:web:odd", "-o", "oci:web:granted", "/\x1b[31m\u202e\udcff=cap_kill=p"]) == 0

@@ -136,11 +136,21 @@ def _say(done: Change, options: dict[str, Any], image: str, destination: Referen
         for file in one.files:
             for note in file.notes:
                 click.echo(f"caplet: note: {printable(file.path)} {printable(note)}", err=True)
+    for name in _absent(done):
+        click.echo(f"caplet: note: {name} is listed and was not changed, because it is not there", err=True)
     if options["quiet"]:
         click.echo(str(done.after.digest))
         return
     for line in _lines(done, options["dry_run"], destination):
         click.echo(line)
+
+
+def _absent(done: Change) -> list[str]:
+    """Platforms that the index lists and the layout lacks: `skopeo copy` keeps the whole index for one platform."""
+    from caplet.image.image import Index
+
+    listed = done.before.absent() if isinstance(done.before, Index) and done.changed else ()
+    return [printable(str(one.platform or one.digest)) for one in listed]
 
 
 # Text
@@ -220,6 +230,7 @@ def _document(
         "changed": done.changed,
         "digest": {"old": str(done.before.digest), "new": str(done.after.digest)},
         "images": [_image_json(one) for one in done.images],
+        "absent": _absent(done),
         "dropped": [str(one.digest) for one in done.dropped],
         "noLongerMatches": [
             {

@@ -99,8 +99,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    layer: HasChunks
+    layer: Layer
     progress: Progress
+
+    @property
+    def size(self) -> int:
+        return self.layer.size
 
     def chunks(self) -> Iterator[bytes]:
         for chunk in self.layer.chunks():

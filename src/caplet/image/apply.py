@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 MAX_PATH = 4096
 """Bytes of a path after cleaning (PATH_MAX); containerd fails there because lstat(2) does."""
 
+MAX_DIRECTORY = MAX_PATH - MAX_NAME - 4
+"""Any name fits behind a directory's path that is shorter."""
+
 MAX_XATTR_NAME = 255
 MAX_XATTR_VALUE = 65536
 """XATTR_NAME_MAX and XATTR_SIZE_MAX (include/uapi/linux/limits.h)."""
@@ -64,8 +67,11 @@ _UNCHANGED_ID = 0xFFFFFFFF
 
 _MAX_TIME = (1 << 63) - 1
 
-_NOTED_KINDS = frozenset({Kind.HARDLINK, Kind.GLOBAL})
+_HARDLINK, _GLOBAL = Kind.HARDLINK, Kind.GLOBAL
 """Entries that other engines may see differently, beside those with attributes and those that climb."""
+
+_SPECIAL = frozenset({b"", b".", b".."})
+"""Last components that do not say what an entry is called."""
 
 MAX_NOTES = 256
 """Notes of one layer. Real layers have none; a hostile one has as many as entries."""
@@ -115,7 +121,10 @@ class Upper:
         self._names_may_lead_elsewhere = False
         """Something was removed, or stood behind a link: a directory's name may not lead to it any more."""
         self._steps = StepBudget()
+        self._written: bytes | None = None
+        """The current directory as the last entry wrote it; None where the next name needs a closer look."""
         self._entered = b""
+        """The current directory as a cleaned path."""
         self._parent = self.root
         self._parent_path = b""
         """Where `_parent` is, its links resolved; "" for the root."""
@@ -133,33 +142,46 @@ class Upper:
         self._set_times()
 
     def _apply(self, entry: Entry) -> None:
-        directory, base = _split(entry.name)
-        if entry.xattrs or not base or entry.kind in _NOTED_KINDS or b".." in entry.name:
+        written, _, base = entry.name.rpartition(b"/")
+        if written != self._written or base in _SPECIAL or len(base) > MAX_NAME:
+            base = self._find_parent(entry.name, written, base)
+        kind = entry.kind
+        if entry.xattrs or not base or kind is _HARDLINK or kind is _GLOBAL or b".." in entry.name:
             for note in elsewhere.notes(entry):
                 self._note(clean(entry.name), note, once=True)
         if not base:
             return  # the root itself, whose metadata no layer changes
-        if (len(base) > MAX_NAME and not base.startswith(WHITEOUT)) or len(directory) + len(base) >= MAX_PATH:
-            _fail("the file name is too long for Linux", "ENAMETOOLONG")
-        if directory != self._entered:
-            self._enter(directory)
         parent = self._parent
         if base.startswith(WHITEOUT):
             self._whiteout(parent, base, entry)
             return
         existing = parent.children.get(base)
-        if existing is not None:
-            if entry.kind is not Kind.GLOBAL and _is_named(existing):
-                self._note(clean(entry.name), elsewhere.DUPLICATE, once=True)
-            if not (entry.kind is Kind.DIRECTORY and isinstance(existing, Directory)):
-                self._remove(parent, base, self._parent_path)
+        if existing is None:
+            self._create(parent, base, entry)
+            return
+        if kind is not _GLOBAL and _is_named(existing):
+            self._note(clean(entry.name), elsewhere.DUPLICATE, once=True)
+        if not (kind is Kind.DIRECTORY and isinstance(existing, Directory)):
+            self._remove(parent, base, self._parent_path)
         self._create(parent, base, entry)
-        if entry.kind is Kind.DIRECTORY and isinstance(existing, Node) and existing.is_whiteout:
+        if kind is Kind.DIRECTORY and isinstance(existing, Node) and existing.is_whiteout:
             made = parent.children[base]
             assert isinstance(made, Directory)
             made.after_whiteout = True
 
     # Parents
+
+    def _find_parent(self, name: bytes, written: bytes, last: bytes) -> bytes:
+        """Makes the directory of `name` the current one; returns what the entry is called, nothing for the root."""
+        directory, base = _split(name)
+        if not base:
+            return base
+        if (len(base) > MAX_NAME and not base.startswith(WHITEOUT)) or len(directory) + len(base) >= MAX_PATH:
+            _fail("the file name is too long for Linux", "ENAMETOOLONG")
+        if directory != self._entered:
+            self._enter(directory)
+        self._written = written if base == last and len(directory) < MAX_DIRECTORY else None
+        return base
 
     def _enter(self, directory: bytes) -> None:
         """Finds the directory that an entry's name says, through this layer's links, and makes what is missing."""
@@ -244,6 +266,7 @@ class Upper:
         if isinstance(removed, bytes):
             return
         if removed.kind in (Kind.DIRECTORY, Kind.SYMLINK):
+            self._written = None
             self._entered, self._parent, self._parent_path = b"", self.root, b""
         stack: list[Node] = [removed]
         while stack:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The content of a layer: decompressed, and proved while it is read.
 
-Three digests' worth of work meets here: the blob's, the decompression, the diff_id's. A helper thread hashes while the
-caller's thread decompresses and parses (hashlib and isal both release the interpreter's lock), so on two processors
-the proof costs next to nothing.
+Decompression and hashing release the interpreter's lock. Where a processor is free for it, a thread decompresses ahead
+while the caller's thread hashes and parses, so that one layer keeps two processors busy; where several layers are read
+side by side, each stays on its caller's thread, which spares the handing over.
 """
 
 from __future__ import annotations
 
-import queue
+import os
 import threading
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeAlias
 
 from caplet.errors import ImageError
 from caplet.image.blobs import CHUNK, VerifiedReader
@@ -18,101 +19,137 @@ from caplet.image.compression import decompressed
 from caplet.image.descriptor import OCI_LAYER, OCI_NONDISTRIBUTABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from hashlib import _Hash
+    from collections.abc import Generator, Iterator
 
     from caplet.image.blobs import BlobSource
     from caplet.image.descriptor import Descriptor, Digest
 
-QUEUE = 16
-"""Pieces that wait for the helper: 4 MiB at most are held, and a stall of one side does not reach the other."""
-THREAD_FROM = 4 * CHUNK
-"""Smaller blobs are hashed in place: starting a thread takes longer."""
-
+BATCH = 4
+"""Pieces handed over at once: waking a thread for each would cost more than the work between."""
+AHEAD = 4
+"""Batches that wait for the caller: 4 MiB at most are held, and a stall of one side does not reach the other."""
+AHEAD_FROM = 4 * CHUNK
+"""Smaller blobs are decompressed in place: starting a thread takes longer."""
 
 _PLAIN = frozenset({OCI_LAYER, OCI_NONDISTRIBUTABLE})
 """Where containerd takes the media type's word that nothing is compressed (core/images/mediatypes.go, DiffCompression);
 of all other types it looks at the first bytes."""
+
+_Step: TypeAlias = "tuple[list[bytes], bytes]"
+"""Pieces of the blob, and a piece of the content that came out of them; an empty one at the end."""
 
 
 def layer_chunks(source: BlobSource, descriptor: Descriptor, diff_id: Digest, what: str) -> Iterator[bytes]:
     """The uncompressed tar in pieces. The last step raises ImageError if the blob or the content was not right."""
     blob_hash, content_hash = descriptor.digest.hasher(), diff_id.hasher()
     reader = VerifiedReader(source, descriptor)
-    worker: _Inline = _Helper() if descriptor.size >= THREAD_FROM else _Inline()
-    sniff = descriptor.media_type not in _PLAIN
+    threads = _threads.take(2 if descriptor.size >= AHEAD_FROM else 1)
+    steps = _steps(reader, sniff=descriptor.media_type not in _PLAIN)
+    if threads == 2:
+        steps = _ahead(steps)
     try:
-        for piece in decompressed(_Hashed(reader, blob_hash, worker), sniff=sniff):
-            worker.update(content_hash, piece)
-            yield piece
-        worker.drain()
+        for taken, piece in steps:
+            for part in taken:
+                blob_hash.update(part)
+            if piece:
+                content_hash.update(piece)
+                yield piece
         reader.finish(blob_hash.hexdigest())
         found = content_hash.hexdigest()
     except ImageError as error:
-        # A broken stream of a blob that is not what its digest says is a wrong blob, not a wrong layer.
         raise ImageError(f"{source.name}: {what} {descriptor.digest}: {error.message}", error.hint) from None
     finally:
-        worker.close()
+        steps.close()
         reader.close()
+        _threads.give_back(threads)
     if found != diff_id.hex:
         raise ImageError(
             f"{source.name}: the content of {what} does not match its diff_id: {diff_id} expected, {found} found"
         )
 
 
-class _Hashed:
-    """The blob as `decompressed` reads it, each piece given to the hash on its way."""
+class _Threads:
+    """How many threads read layers now: a second one for a layer needs a processor of its own."""
 
-    def __init__(self, reader: VerifiedReader, into: _Hash, worker: _Inline) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._processors = os.cpu_count() or 1
+
+    def take(self, wanted: int) -> int:
+        """As many as wanted where they are free, else the caller's one."""
+        with self._lock:
+            got = wanted if self._busy + wanted <= self._processors else 1
+            self._busy += got
+            return got
+
+    def give_back(self, got: int) -> None:
+        with self._lock:
+            self._busy -= got
+
+
+_threads = _Threads()
+
+
+class _Taking:
+    """The blob as `decompressed` reads it; remembers what it gave."""
+
+    def __init__(self, reader: VerifiedReader) -> None:
         self._reader = reader
-        self._into = into
-        self._worker = worker
+        self._taken: list[bytes] = []
 
     def read(self, size: int, /) -> bytes:
         piece = self._reader.fetch(size)
-        self._worker.update(self._into, piece)
+        self._taken.append(piece)
         return piece
 
-
-class _Inline:
-    """Hashes at once, on the caller's thread."""
-
-    def update(self, into: _Hash, piece: bytes) -> None:
-        into.update(piece)
-
-    def drain(self) -> None:
-        """Everything given so far is hashed when this returns."""
-
-    def close(self) -> None:
-        """End promptly, whether or not everything was hashed."""
+    def taken(self) -> list[bytes]:
+        """What it gave since the last call."""
+        taken, self._taken = self._taken, []
+        return taken
 
 
-class _Helper(_Inline):
-    """Hashes on a thread of its own, in the order given."""
+def _steps(reader: VerifiedReader, *, sniff: bool) -> Generator[_Step, None, None]:
+    stream = _Taking(reader)
+    for piece in decompressed(stream, sniff=sniff):
+        yield stream.taken(), piece
+    yield stream.taken(), b""
 
-    def __init__(self) -> None:
-        self._work: queue.Queue[tuple[_Hash, bytes] | None] = queue.Queue(QUEUE)
-        self._stop = False
-        # A daemon: a generator that is never finished must not keep the interpreter from ending.
-        self._thread = threading.Thread(target=self._run, name="caplet-hash", daemon=True)
-        self._thread.start()
 
-    def update(self, into: _Hash, piece: bytes) -> None:
-        self._work.put((into, piece))
+def _ahead(steps: Iterator[_Step]) -> Generator[_Step, None, None]:
+    """The same steps, made on a thread of their own before they are asked for. What they raise is raised here."""
+    ready: SimpleQueue[list[_Step] | BaseException | None] = SimpleQueue()
+    room = threading.Semaphore(AHEAD)
+    abandoned = threading.Event()
 
-    def drain(self) -> None:
-        self._work.put(None)
-        self._thread.join()
+    def run() -> None:
+        batch: list[_Step] = []
+        try:
+            for step in steps:
+                batch.append(step)
+                if len(batch) < BATCH:
+                    continue
+                room.acquire()
+                if abandoned.is_set():
+                    return
+                ready.put(batch)
+                batch = []
+            ready.put(batch)
+            ready.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the steps are used
+            ready.put(batch)
+            ready.put(error)
 
-    def close(self) -> None:
-        if not self._thread.is_alive():
-            return
-        self._stop = True
-        self._work.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            if not self._stop:
-                into, piece = work
-                into.update(piece)
+    # A daemon: an iterator that nobody finishes must not keep the interpreter from ending.
+    thread = threading.Thread(target=run, name="caplet-decompress", daemon=True)
+    thread.start()
+    try:
+        while (batch := ready.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            room.release()
+            yield from batch
+    finally:
+        abandoned.set()
+        room.release()
+        thread.join()

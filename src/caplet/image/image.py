@@ -77,6 +77,11 @@ class Layer:
     index: int
     """From the lowest, which is 0."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the blob."""
+        return self.descriptor.size
+
     def chunks(self) -> Iterator[bytes]:
         """The uncompressed tar, proved against the blob's digest and size and the diff_id: ImageError where it differs."""
         return layer_chunks(self.source, self.descriptor, self.diff_id, f"layer {self.index}")

@@ -39,7 +39,7 @@ MAX_WORKERS = 4
 
 
 class HasChunks(Protocol):
-    """A layer: its uncompressed tar, verified while it is read."""
+    """A layer: its uncompressed tar, verified while it is read. One that has a `size` is begun before smaller ones."""
 
     def chunks(self) -> Iterator[bytes]: ...
 
@@ -285,7 +285,9 @@ def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper
     if workers <= 1:
         return [read(index) for index in range(len(layers))]
     with ThreadPoolExecutor(workers, "layer") as pool:
-        futures = [pool.submit(read, index) for index in range(len(layers))]
+        largest_first = sorted(range(len(layers)), key=lambda index: -getattr(layers[index], "size", 0))
+        started = {index: pool.submit(read, index) for index in largest_first}
+        futures = [started[index] for index in range(len(layers))]
         try:
             errors = [error for error in (future.exception() for future in futures) if error is not None]
         except BaseException:

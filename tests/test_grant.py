@@ -11,7 +11,7 @@ import pytest
 from tests import engines
 from tests.grant_cases import BIND, CASES, MERGED, Case
 from tests.image.grants import compare
-from tests.image.stacks import Containerd
+from tests.image.unpacking import Containerd
 from tests.layouts import ELF, Item, Layout, attribute, directory, encode, file, symlink
 
 from caplet.errors import CapletError, InvalidInput

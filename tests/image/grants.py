@@ -17,7 +17,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.image.stacks import Containerd, Maker, Tree
+from tests.image.stacks import Maker
+from tests.image.unpacking import Containerd, Tree
 from tests.layouts import Layout
 
 from caplet.errors import CapletError

@@ -176,7 +176,9 @@ class Upper:
         directory, base = _split(name)
         if not base:
             return base
-        if (len(base) > MAX_NAME and not base.startswith(WHITEOUT)) or len(directory) + len(base) >= MAX_PATH:
+        if (len(base) > MAX_NAME and not base.startswith(WHITEOUT)) or len(directory) + len(
+            base
+        ) + 2 >= MAX_PATH:
             _fail("the file name is too long for Linux", "ENAMETOOLONG")
         if directory != self._entered:
             self._enter(directory)

@@ -32,6 +32,11 @@ BELOW_A_FILE: Note = (
     ("umoci", "vfs"),
     "refuse the layer: a name leads below a file of a lower layer, which a directory replaces here",
 )
+RESET_DIRECTORY: Note = (
+    ("docker", "podman"),
+    "give the directory mode 0755 and owner root: the layer has files in it and no entry for it; here it stays as below",
+)
+"""moby pkg/archive (ImpliedDirectoryMode), containers/storage; containerd too where it unpacks layers in parallel."""
 LEADS_NOWHERE: Note = (
     ("docker", "podman"),
     "refuse the layer where a name leads through its own link to a directory that is not in it",

@@ -67,6 +67,8 @@ def _take_metadata(base: Directory, upper: Directory) -> None:
 
 def _divergence(path: bytes, node: Directory, under: Child | None) -> Divergence | None:
     """What engines that extract into one directory, or that obey trusted attributes, see at this directory instead."""
+    if node.implied and isinstance(under, Directory) and (node.mode, node.uid, node.gid) != (0o755, 0, 0):
+        return Divergence(path, *elsewhere.RESET_DIRECTORY)
     if isinstance(under, Directory) and under.children:
         if node.smuggled_opaque and not node.opaque:
             return Divergence(

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 CAPS = FileCaps.decode(BIND)
 WAYS = pytest.mark.parametrize("way", list(Way), ids=[way.value for way in Way])
+PODMAN_REWRITTEN = frozenset(
+    {"usr-merge", "hard-links", "parents-with-everything", "zstd-layers", "revision-3"}
+)
+"""Podman is the slowest reader, and a rewritten layer brings it nothing that it did not unpack before."""
 NOW = 1_750_000_000_000_000_000
 
 
@@ -97,6 +101,8 @@ def test_engines_show_nothing_but_the_capability(
         assert_only_capability(before, engines.tree(root), names, "containerd")
     if name == "several-entries-of-one-name":
         return  # containers/storage refuses a path that comes twice
+    if way is Way.REWRITE and name not in PODMAN_REWRITTEN:
+        return
     with engines.podman(layout.path, "latest") as root:
         before = engines.tree(root)
     with engines.podman(layout.path, "after") as root:

@@ -94,6 +94,7 @@ class Maker:
 
     def name(self, carefully: float = 0.85) -> str:
         """A new name, or one that was used; seldom below something that is no directory."""
+        name = self.path()
         for _ in range(9):
             used = [*self.here, *self.below]
             name = self.random.choice(used) if used and self.random.random() < 0.4 else self.path()

@@ -180,7 +180,7 @@ def test_this_kernel_reads_the_line_the_same(name: str, tmp_path: Path) -> None:
     script.write_bytes(line)
     script.chmod(0o755)
     parsed = shebang(line[:256])
-    refused = 0
+    refused, done = 0, None
     try:
         done = subprocess.run([script, "last"], capture_output=True, check=False)
     except OSError as error:
@@ -190,6 +190,7 @@ def test_this_kernel_reads_the_line_the_same(name: str, tmp_path: Path) -> None:
         assert parsed is None or parsed[0] != interpreter
         return
     assert parsed is not None
+    assert done is not None
     assert os.path.normpath(parsed[0]) == interpreter
     words = done.stdout.split(b"\n")
     assert words[:-1] == [*([parsed[1]] if parsed[1] else []), os.fsencode(script), b"last"]

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MAX_PATH = 4096
-"""Bytes of a path after cleaning (PATH_MAX); containerd fails there because lstat(2) does."""
+"""Bytes of a path after cleaning (PATH_MAX). containerd's lstat(2) fails somewhat earlier: its own directory stands before
+the path."""
 
 MAX_DIRECTORY = MAX_PATH - MAX_NAME - 4
 """Any name fits behind a directory's path that is shorter."""
@@ -178,7 +179,7 @@ class Upper:
             return base
         if (len(base) > MAX_NAME and not base.startswith(WHITEOUT)) or len(directory) + len(
             base
-        ) + 2 >= MAX_PATH:
+        ) + 2 > MAX_PATH:
             _fail("the file name is too long for Linux", "ENAMETOOLONG")
         if directory != self._entered:
             self._enter(directory)

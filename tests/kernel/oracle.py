@@ -165,7 +165,11 @@ class Oracle:
             world.close()
 
     def _judge(self, name: str, drawn: Drawn, world: World, tally: Tally) -> None:
-        performed = self._perform(drawn, world)
+        try:
+            performed = self._perform(drawn, world)
+        except CapletError as error:
+            tally.disagreements.append(f"{name}: {error}")
+            return
         _count(tally, drawn, performed)
         if (what := disagreement(drawn, performed, self._kernel)) is not None:
             small = drawn

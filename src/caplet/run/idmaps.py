@@ -18,13 +18,16 @@ NS_GET_PARENT = 0xB702
 
 
 def write_maps(pid: int, call: UnshareUser) -> None:
-    """Write the maps of the user namespace that the process made, as root of its parent: only from there may they be written."""
+    """Write the maps of the user namespace that the process made, as root of its parent: only from there may they be written.
+
+    Does nothing where there are maps already: then the unshare was refused, and this is the namespace that the process was in.
+    """
+    if _mapped(pid):
+        return
     namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     own = os.stat("/proc/self/ns/user").st_ino
     try:
         parent = fcntl.ioctl(namespace, NS_GET_PARENT)
-    except PermissionError:  # the unshare was refused: this is the initial namespace
-        return
     finally:
         os.close(namespace)
     try:
@@ -34,6 +37,14 @@ def write_maps(pid: int, call: UnshareUser) -> None:
             _put_maps_from(parent, pid, call)
     finally:
         os.close(parent)
+
+
+def _mapped(pid: int) -> bool:
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{pid}/{name}", encoding="ascii") as file:
+            if file.read():
+                return True
+    return False
 
 
 def _put_maps_from(parent: int, pid: int, call: UnshareUser) -> None:
@@ -57,8 +68,6 @@ def _put_maps(pid: int, call: UnshareUser) -> None:
             fd = _open(f"/proc/{pid}/{name}")
             try:
                 os.write(fd, str(ids).encode())
-            except PermissionError:
-                pass  # mapped already: the unshare before it was refused
             finally:
                 os.close(fd)
 

@@ -165,21 +165,22 @@ class Oracle:
             world.close()
 
     def _judge(self, name: str, drawn: Drawn, world: World, tally: Tally) -> None:
+        what = self._disagreement(drawn, world, tally)
+        if what is None:
+            return
+        if len(tally.disagreements) < SHOWN:
+            drawn, what = self._shrunk(drawn, what, world)
+        calls = "".join(f"    {words(call)}\n" for call in drawn.calls)
+        tally.disagreements.append(f"{name}: in mount namespace {drawn.world}, after\n{calls}  at {what}")
+
+    def _disagreement(self, drawn: Drawn, world: World, tally: Tally | None = None) -> str | None:
         try:
             performed = self._perform(drawn, world)
-        except CapletError as error:
-            tally.disagreements.append(f"{name}: {error}")
-            return
-        _count(tally, drawn, performed)
-        if (what := disagreement(drawn, performed, self._kernel)) is not None:
-            small = drawn
-            if len(tally.disagreements) < SHOWN:
-                small, what = self._shrunk(drawn, what, world)
-            tally.disagreements.append(
-                f"{name}: in mount namespace {small.world}, after\n"
-                + "".join(f"    {words(call)}\n" for call in small.calls)
-                + f"  at {what}"
-            )
+        except (CapletError, OSError) as error:
+            return f"no call: {error}"
+        if tally is not None:
+            _count(tally, drawn, performed)
+        return disagreement(drawn, performed, self._kernel)
 
     def _perform(self, drawn: Drawn, world: World) -> Performed:
         for file in drawn.files:
@@ -198,7 +199,7 @@ class Oracle:
             smaller = False
             for number in range(len(drawn.calls)):
                 less = replace(drawn, calls=drawn.calls[:number] + drawn.calls[number + 1 :])
-                if (found := disagreement(less, self._perform(less, world), self._kernel)) is not None:
+                if (found := self._disagreement(less, world)) is not None:
                     drawn, what, smaller = less, found, True
                     break
         return drawn, what

@@ -7,22 +7,21 @@ what is certain from the file alone; what a container becomes depends on its run
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import CAPABILITY, S_ISGID, S_ISUID, S_IXGRP, Node
+from caplet.image.progress import Progress
 from caplet.image.rootfs import Rootfs
 from caplet.kernel.filecaps import FileCaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from caplet.image.descriptor import Digest, Platform
     from caplet.image.divergence import Divergence
-    from caplet.image.image import Image, Layer
-    from caplet.image.rootfs import HasChunks
+    from caplet.image.image import Image
     from caplet.image.tarreader import TarReader
 
 SET_ID = S_ISUID | S_ISGID
@@ -71,46 +70,6 @@ class Scan:
     files: tuple[ScannedFile, ...]
     """In the order of their paths' bytes."""
     divergent: tuple[Divergence, ...]
-
-
-class Progress:
-    """How far a scan is; another thread may read it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.bytes = 0
-        """Of uncompressed layers."""
-        self.layers = 0
-        self.total_layers = 0
-
-    def watched(self, layers: Sequence[Layer]) -> list[HasChunks]:
-        """The layers, counting while they are read."""
-        self.total_layers += len(layers)
-        return [_Watched(layer, self) for layer in layers]
-
-    def advance(self, count: int) -> None:
-        with self._lock:
-            self.bytes += count
-
-    def end_layer(self) -> None:
-        with self._lock:
-            self.layers += 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    layer: Layer
-    progress: Progress
-
-    @property
-    def size(self) -> int:
-        return self.layer.size
-
-    def chunks(self) -> Iterator[bytes]:
-        for chunk in self.layer.chunks():
-            self.progress.advance(len(chunk))
-            yield chunk
-        self.progress.end_layer()
 
 
 def scan(image: Image, progress: Progress | None = None) -> Scan:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from pathlib import Path
@@ -209,28 +208,3 @@ def test_a_refused_attribute_refuses_the_image(capsys: pytest.CaptureFixture[str
         "01000002000400000000000000000000000000\n"
         "  No containerd node can unpack this image: setxattr: EINVAL.\n"
     )
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_long_scan_shows_its_progress_on_a_terminal_and_takes_it_away(
-    capsys: pytest.CaptureFixture[str], layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("caplet.cli.scan.PROGRESS_AFTER", 0.001)
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    layout.image([[file(f"f{number}", bytes(1 << 20)) for number in range(60)]])
-    assert run(["scan", "oci:image"]) == 0
-    shown = terminal.getvalue()
-    assert "of 1 layers" in shown
-    assert shown.endswith("\r\x1b[K")
-
-
-def test_a_quick_scan_is_silent_on_a_terminal(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    assert run(["scan", "oci:image"]) == 0
-    assert not terminal.getvalue()

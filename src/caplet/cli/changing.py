@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caplet.cli.filejson import capability_json, path_json
+from caplet.cli.progress import shown
 from caplet.cli.terminal import printable
 from caplet.errors import InvalidInput
 
@@ -98,6 +99,7 @@ def run_change(
     from caplet.image.copy import write_image
     from caplet.image.descriptor import Platform
     from caplet.image.image import open_image
+    from caplet.image.progress import Progress
     from caplet.image.reference import parse_reference
 
     destination = parse_reference(options["output"]) if options["output"] else None
@@ -105,16 +107,19 @@ def run_change(
         raise InvalidInput(
             "no output is named", f"write: caplet {verb} {image} -o oci:DIR:TAG ..., or --dry-run"
         )
+    progress = Progress()
     manner = Manner(
         verb,
         Way(options["way"]),
         Compression(options["compression"]),
         tuple(Platform.parse(one) for one in options["platforms"]),
         _spool(destination),
+        progress,
     )
-    done = change(open_image(image), manner)
-    if destination is not None and not options["dry_run"]:
-        write_image(done.after, destination)
+    with shown(progress, f"{verb}: read"):
+        done = change(open_image(image), manner)
+        if destination is not None and not options["dry_run"]:
+            write_image(done.after, destination)
     _say(done, options, image, destination)
 
 

@@ -3,29 +3,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from caplet.cli.progress import shown
 from caplet.cli.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from caplet.image.image import Image
     from caplet.kernel.caps import Caps
-    from caplet.scan import Progress, Scan, ScannedFile
+    from caplet.scan import Scan, ScannedFile
 
 SCHEMA_VERSION = 1
 """Of the JSON; docs/cli/scan.md says what it holds. It grows when a field changes its meaning or goes, not when one comes."""
-
-PROGRESS_AFTER = 1.0
-"""Seconds until progress is shown: a quick scan is silent."""
 
 
 @click.command()
@@ -61,7 +55,8 @@ def command(image: str, output: str, show_layer: bool, platforms: tuple[str, ...
     """
     from caplet.image.descriptor import Platform
     from caplet.image.image import Index, open_image
-    from caplet.scan import Progress, scan
+    from caplet.image.progress import Progress
+    from caplet.scan import scan
 
     wanted = [Platform.parse(text) for text in platforms]
     opened = open_image(image, wanted[0] if len(wanted) == 1 else None)
@@ -69,7 +64,7 @@ def command(image: str, output: str, show_layer: bool, platforms: tuple[str, ...
     if isinstance(opened, Index) and wanted:
         images = [opened.select(platform) for platform in wanted]
     progress = Progress()
-    with _shown(progress):
+    with shown(progress, "scanning"):
         scans = [scan(one, progress) for one in images]
     if output == "json":
         click.echo(json.dumps(_document(image, scans), indent=2))
@@ -216,38 +211,3 @@ def _capability(file: ScannedFile) -> dict[str, Any] | None:
 
 def _caps(caps: Caps) -> dict[str, Any]:
     return {"names": list(caps.names()), "mask": f"0x{caps.mask:016x}"}
-
-
-# Progress
-
-
-@contextlib.contextmanager
-def _shown(progress: Progress) -> Iterator[None]:
-    """One line on standard error that is rewritten, where that is a terminal, and gone at the end."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    over = threading.Event()
-    watcher = threading.Thread(target=_show, args=(progress, over), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _show(progress: Progress, over: threading.Event) -> None:
-    started = time.monotonic()
-    wait = PROGRESS_AFTER
-    while not over.wait(wait):
-        wait = 0.2
-        megabytes = progress.bytes / 1e6
-        rate = megabytes / (time.monotonic() - started)
-        sys.stderr.write(
-            f"\r\x1b[Kscanning: {progress.layers} of {progress.total_layers} layers, {megabytes:,.0f} MB, {rate:,.0f} MB/s"
-        )
-        sys.stderr.flush()
-    if wait != PROGRESS_AFTER:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()

@@ -22,6 +22,7 @@ from caplet.image.entry import Entry, Kind
 from caplet.image.image import Image, Index
 from caplet.image.newlayer import LayerWriter
 from caplet.image.node import CAPABILITY, Node
+from caplet.image.progress import Progress
 from caplet.image.rootfs import NotFound, Resolved, Rootfs
 from caplet.image.splice import splice
 from caplet.image.topdown import TopDown, shown
@@ -60,6 +61,8 @@ class Manner:
     """Which images of an index; empty: all."""
     spool: str | None = None
     """Directory for temporary files: `copy.spool_directory`."""
+    progress: Progress | None = None
+    """Counts the layers while they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +242,8 @@ def capability(node: Node) -> bytes | None:
 
 
 def _change_image(image: Image, chooser: Chooser, manner: Manner) -> ImageChange:
-    files = TopDown(image.layers, chooser.wanted(image), manner.spool)
+    layers = (manner.progress or Progress()).watched(image.layers)
+    files = TopDown(layers, chooser.wanted(image), manner.spool)
     edits = _unique(files, chooser.edits(image, files))
     told = tuple(_file_change(files, edit) for edit in edits)
     values = {one.path: one.after for one in told if one.changed}

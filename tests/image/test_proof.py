@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.layouts import Layout, file, tar
 
 from caplet.errors import ImageError
 from caplet.image.image import Image, open_image
 from caplet.image.rootfs import Rootfs
 from caplet.image.tarreader import TarReader
 from caplet.image.topdown import TopDown
-from tests.layouts import Layout, file, tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 READERS: dict[str, Callable[[Image], object]] = {
     "the entries": lambda image: list(TarReader(image.layers[0].chunks())),
     "the whole file system": lambda image: Rootfs(image.layers),
-    "a path": lambda image: TopDown(image.layers, lambda entry: True).lookup(b"/x"),
+    "a path": lambda image: TopDown(image.layers, lambda _: True).lookup(b"/x"),
 }
 
 

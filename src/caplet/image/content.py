@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,12 +75,18 @@ class _Threads:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._busy = 0
+        self._expected = 0
         self._processors = os.cpu_count() or 1
+
+    def expect(self, readers: int) -> None:
+        """So many more threads will each read a layer, or (negative) have done so."""
+        with self._lock:
+            self._expected += readers
 
     def take(self, wanted: int) -> int:
         """As many as wanted where they are free, else the caller's one."""
         with self._lock:
-            got = wanted if self._busy + wanted <= self._processors else 1
+            got = wanted if max(self._busy, self._expected) + wanted <= self._processors else 1
             self._busy += got
             return got
 
@@ -89,6 +96,16 @@ class _Threads:
 
 
 _threads = _Threads()
+
+
+@contextmanager
+def side_by_side(readers: int) -> Iterator[None]:
+    """So many threads are about to read layers: the first one is not to take the processor that another will need."""
+    _threads.expect(readers)
+    try:
+        yield
+    finally:
+        _threads.expect(-readers)
 
 
 class _Taking:

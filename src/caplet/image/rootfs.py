@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from caplet.errors import CapletError, InvalidInput
 from caplet.image.apply import MemoryBudget, Upper
+from caplet.image.content import side_by_side
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import CAPABILITY, Directory, Node, child, unpack
 from caplet.image.overlay import drop_whiteouts, merge
@@ -284,7 +285,7 @@ def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper
     workers = min(workers, len(layers), os.cpu_count() or 1)
     if workers <= 1:
         return [read(index) for index in range(len(layers))]
-    with ThreadPoolExecutor(workers, "layer") as pool:
+    with side_by_side(workers), ThreadPoolExecutor(workers, "layer") as pool:
         largest_first = sorted(range(len(layers)), key=lambda index: -getattr(layers[index], "size", 0))
         started = {index: pool.submit(read, index) for index in largest_first}
         futures = [started[index] for index in range(len(layers))]

@@ -50,6 +50,10 @@ SHOWN = 5
 """Disagreements that are told in full."""
 
 
+NOT_DONE = "no call"
+"""How a disagreement begins where the calls could not be done; a smaller program may fail so for reasons of its own."""
+
+
 @dataclass
 class Tally:
     """What a run saw."""
@@ -177,7 +181,7 @@ class Oracle:
         try:
             performed = self._perform(drawn, world)
         except (CapletError, OSError) as error:
-            return f"no call: {error}"
+            return f"{NOT_DONE}: {error}"
         if tally is not None:
             _count(tally, drawn, performed)
         return disagreement(drawn, performed, self._kernel)
@@ -199,7 +203,8 @@ class Oracle:
             smaller = False
             for number in range(len(drawn.calls)):
                 less = replace(drawn, calls=drawn.calls[:number] + drawn.calls[number + 1 :])
-                if (found := self._disagreement(less, world)) is not None:
+                found = self._disagreement(less, world)
+                if found is not None and found.startswith(NOT_DONE) == what.startswith(NOT_DONE):
                     drawn, what, smaller = less, found, True
                     break
         return drawn, what

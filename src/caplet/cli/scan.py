@@ -48,10 +48,10 @@ def command(image: str, output: str, show_layer: bool, platforms: tuple[str, ...
 
     \b
     Example:
-      $ caplet scan oci:debian
-      /usr/bin/ping cap_net_raw=ep
-      /usr/bin/su setuid=0 mode=4755
-      $ caplet scan -o json oci:debian | jq -r '.images[].files[].path'
+      caplet scan oci:debian
+        /usr/bin/ping cap_net_raw=ep
+        /usr/bin/su setuid=0 mode=4755
+      caplet scan -o json oci:debian | jq -r '.images[].files[].path'
     """
     from caplet.image.descriptor import Platform
     from caplet.image.image import Index, open_image

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from dataclasses import dataclass, replace
@@ -71,11 +72,19 @@ def _without_path(text: str) -> FileCaps:
     try:
         return image_caps(text)
     except InvalidInput:
-        if "/" in text:
+        if "/" in text or _has_caps_behind(text):
             raise InvalidInput(
                 f"{text}: a path in the image begins with /", f"write /{text.lstrip('./')}"
             ) from None
         raise
+
+
+def _has_caps_behind(text: str) -> bool:
+    """Whether it is `NAME=CAPS`, with a path that lacks its slash."""
+    with contextlib.suppress(InvalidInput):
+        image_caps(text.partition("=")[2])
+        return True
+    return False
 
 
 def image_caps(text: str) -> FileCaps:

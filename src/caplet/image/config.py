@@ -112,19 +112,19 @@ class ImageConfig:
 
     def with_layer(self, diff_id: Digest, history: History) -> ImageConfig:
         """One more layer on top, with its line of history."""
-        steps = [dict(step) for step in self.history]
-        # A history is optional and may be short; one entry that is not `empty_layer` for each layer keeps it true.
-        # Each has a time: umoci 0.4.7 crashes on one that has none.
-        unknown = History("unknown").to_json(self.stamp())
-        steps += [unknown] * (len(self.diff_ids) - len(self.layer_history))
-        steps.append(history.to_json(self.stamp()))
-        return self._with((*self.diff_ids, diff_id), steps)
+        return self._with((*self.diff_ids, diff_id), [*self._steps(), history.to_json(self.stamp())])
 
     def with_layer_replaced(self, index: int, diff_id: Digest, history: History) -> ImageConfig:
         """Layer `index` has other content. How it was first made stays true; that it was changed is a step of its own."""
         diff_ids = (*self.diff_ids[:index], diff_id, *self.diff_ids[index + 1 :])
         step = {**history.to_json(self.stamp()), "empty_layer": True}
-        return self._with(diff_ids, [*self.history, step])
+        return self._with(diff_ids, [*self._steps(), step])
+
+    def _steps(self) -> list[Mapping[str, Any]]:
+        """The history so far. It is optional and may be short: an entry that is not `empty_layer` for each layer keeps it true."""
+        # Each has a time: umoci 0.4.7 crashes on one that has none.
+        unknown = History("unknown").to_json(self.stamp())
+        return [*self.history, *[unknown] * (len(self.diff_ids) - len(self.layer_history))]
 
     def with_process(self, **changes: object) -> ImageConfig:
         """Fields of `config` by their names in the JSON: `with_process(User="65532", Entrypoint=["/app"])`."""

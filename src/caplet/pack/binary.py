@@ -105,6 +105,9 @@ def open_program(file: str) -> tuple[BinaryIO, Elf]:
     except InvalidInput as error:
         program.close()
         raise InvalidInput(f"{file}: {error.message}", error.hint) from None
+    except BaseException:
+        program.close()
+        raise
 
 
 def _must_be_file(file: str, mode: int) -> None:

@@ -54,7 +54,7 @@ def run(command: tuple[str, ...], environment: dict[str, str]) -> tuple[Sample, 
             stdout=output,
             stderr=errors,
             env=environment,
-            start_new_session=True,
+            process_group=0,
         )
         watchdog = threading.Timer(TIMEOUT, os.killpg, (process.pid, signal.SIGKILL))
         watchdog.start()

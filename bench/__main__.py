@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.report:
-        print(report.document(results.read(options.report)), end="")
+        _report(options.report, options.into)
         return 0
     chosen = [name for name in cases.names() if re.search(options.only, name)]
     if options.list:
@@ -66,8 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report", metavar="FILE", help="measure nothing: print the tables of an earlier run"
     )
+    parser.add_argument("--into", metavar="PAGE", help="with --report: put the tables into this page instead")
     parser.add_argument("--list", action="store_true", help="measure nothing: print the names of the cases")
     return parser
+
+
+def _report(path: str, page: str | None) -> None:
+    tables = report.document(results.read(path))
+    if page is None:
+        print(tables, end="")
+        return
+    with open(page, encoding="utf-8") as file:
+        text = report.with_tables(file.read(), tables)
+    with open(page, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _measure(case: Case, options: argparse.Namespace) -> results.Measured:
@@ -76,6 +88,7 @@ def _measure(case: Case, options: argparse.Namespace) -> results.Measured:
     ways = [way for way in case.ways if way is case.ways[0] or re.search(options.ways, way.name)]
     samples: dict[str, list[Sample]] = {way.name: [] for way in ways if way.name not in skipped}
     found: frozenset[bytes] | None = None
+    _warm(case.layout)
     for turn in range(options.rounds):
         for way in ways:
             if way.name in skipped or (way.slow and turn >= options.slow_rounds):
@@ -91,6 +104,15 @@ def _measure(case: Case, options: argparse.Namespace) -> results.Measured:
             samples[way.name].append(sample)
             _log(f"{case.name}  {way.name}  {sample.wall:.3f} s  {sample.peak / 1e6:.0f} MB")
     return results.Measured(case.name, case.title, samples, skipped, list(case.goals))
+
+
+def _warm(layout: str) -> None:
+    """Brings the image into the page cache."""
+    for directory, _, names in os.walk(layout):
+        for name in names:
+            with open(os.path.join(directory, name), "rb", buffering=0) as file:
+                while file.read(1 << 20):
+                    pass
 
 
 def _agreed(way: Way, output: bytes, found: frozenset[bytes] | None) -> frozenset[bytes]:

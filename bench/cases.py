@@ -52,6 +52,8 @@ class Case:
     title: str
     ways: tuple[Way, ...]
     goals: tuple[Goal, ...]
+    layout: str = ""
+    """The image's directory, which is read once before anything is measured."""
 
 
 OLD, NEW = "umoci", "umoci, newest"
@@ -99,7 +101,9 @@ def scan(image: Image, compression: str, work: str) -> Case:
     if image.name in REAL:
         goals += [Ratio(ours.name, NEW, 1 / 12), Ratio(ours.name, limit.name, SCAN_LIMIT[compression])]
     ways = _chosen(image.name, compression, (ours, limit), (newest,), others)
-    return Case(f"scan-{image.name}-{compression}", f"scan, {image.name}, {compression}", ways, tuple(goals))
+    return Case(
+        f"scan-{image.name}-{compression}", f"scan, {image.name}, {compression}", ways, tuple(goals), layout
+    )
 
 
 def grant(image: Image, compression: str, work: str) -> Case:

@@ -23,11 +23,22 @@ def document(results: Results) -> str:
     parts = [
         _table(("", ""), [(key, value) for key, value in results.machine.items()]),
         f"Command: `{results.command}`",
-        "## Images\n\n" + _images(results.images),
-        "## Goals\n\n" + _goals(results.cases),
-        *(f"## {case.title}\n\n{_case(case)}" for case in results.cases),
+        "### Images\n\n" + _images(results.images),
+        "### Goals\n\n" + _goals(results.cases),
+        *(f"### {case.title}\n\n{_case(case)}" for case in results.cases),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+BEGIN, END = "<!-- figures:", "<!-- end -->"
+
+
+def with_tables(page: str, tables: str) -> str:
+    """The page with these tables between its two marks."""
+    before, begin, rest = page.partition(BEGIN)
+    mark, _, rest = rest.partition("\n")
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}{mark}\n\n{tables}\n{end}{after}"
 
 
 def _images(images: Iterable[Image]) -> str:

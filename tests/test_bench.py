@@ -181,3 +181,10 @@ def test_a_blob_has_its_name_and_size(tmp_path: Path, tool: Callable[[str], str]
     (descriptor,) = layout.write(str(tmp_path / "image"), "gzip", [str(tar)], {})
     blob = tmp_path / "image" / "blobs" / "sha256" / descriptor["digest"].removeprefix("sha256:")
     assert blob.stat().st_size == descriptor["size"]
+
+
+def test_the_page_shows_the_results_in_the_tree() -> None:
+    """`python -m bench --report bench/results.json --into docs/performance.md` would change nothing."""
+    with open("docs/performance.md", encoding="utf-8") as file:
+        page = file.read()
+    assert page == report.with_tables(page, report.document(results.read("bench/results.json")))

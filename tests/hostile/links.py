@@ -28,6 +28,13 @@ CHAIN = [
     )
 ]
 
+
+def chain(count: int, end: str = "/") -> list[bytes]:
+    """A name that leads through so many links."""
+    made = [symlink(f"l{number}", f"l{number + 1}") for number in range(count - 1)]
+    return [*made, symlink(f"l{count - 1}", end), file("l0/x", cap=RAW)]
+
+
 # fmt: off
 CASES: tuple[Case, ...] = (
     stack("absolute-link", tar(symlink("l", "/etc"), file("l/x", cap=RAW)), {"/etc/x": PING}, ("docker", "podman")),
@@ -40,6 +47,10 @@ CASES: tuple[Case, ...] = (
     stack("link-to-the-root", tar(symlink("l", "/"), file("l/l/l/x", cap=RAW)), {"/x": PING}),
     stack("link-to-dot", tar(symlink("l", "."), file("l/l/x", cap=RAW)), {"/x": PING}),
     stack("link-behind-parent", tar(directory("a/b"), symlink("l", "a/b"), file("l/../x", cap=RAW)), {"/x": PING}),
+    stack("chain-of-256-to-the-root", tar(*chain(256)), {"/x": PING}),
+    stack("chain-of-257-to-the-root", tar(*chain(257)), Refused("too many links")),
+    stack("chain-of-255-to-a-directory", tar(directory("d"), *chain(255, "d")), {"/d/x": PING}),
+    stack("chain-of-256-to-a-directory", tar(directory("d"), *chain(256, "d")), Refused("too many links")),
     stack("file-over-its-link", tar(symlink("l", "x"), file("x"), file("l", cap=RAW)), {"/l": PING}, ("docker", "podman", "skopeo")),
     stack("link-over-a-directory", tar(directory("d"), file("d/x", cap=RAW), symlink("d", "/e")), Refused("adds a directory and then removes it")),
     stack("link-over-a-directory-to-one", tar(directory("e"), directory("d"), file("d/x", cap=RAW), symlink("d", "/e")), {}, ("docker", "podman", "skopeo")),

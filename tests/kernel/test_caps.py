@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from tests.conftest import missing
 from tests.kernel.strategies import caps
 
 from caplet.errors import InvalidInput
@@ -91,8 +92,9 @@ def test_a_mask_has_64_bits(mask: int) -> None:
         Caps(mask)
 
 
-@pytest.mark.skipif(not HEADER.exists(), reason="needs the kernel's headers")
 def test_names_and_numbers_are_the_kernels() -> None:
+    if not HEADER.exists():
+        missing("the kernel's headers (linux-libc-dev)")
     defined = re.findall(r"^#define CAP_(\w+)\s+(\d+)$", HEADER.read_text(), re.MULTILINE)
     assert {name: int(number) for name, number in defined} == {cap.name: cap.value for cap in Cap}
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 import pytest
+from tests.conftest import missing
 from tests.kernel.isolated import Isolated
 
 from caplet.errors import CapletError
@@ -171,7 +172,8 @@ def test_numbers_are_those_of_the_headers() -> None:
             ["gcc", "-E", "-P", "-"], input=source, capture_output=True, text=True, check=True
         ).stdout
     except FileNotFoundError:
-        pytest.skip("needs gcc")
+        missing("gcc")
+        raise
     lines = [line for line in expanded.splitlines() if "=" in line]
     assert dict(line.split("=", 1) for line in lines) == {
         name: str(number) for name, number in NUMBERS.items()

@@ -64,7 +64,9 @@ ENGINES = {"podman-overlay": podman("overlay"), "podman-vfs": podman("vfs"), "um
 
 def differing(case: Case) -> tuple[set[str], str]:
     """The engines that see something else than containerd's way, and what they said."""
-    with tempfile.TemporaryDirectory(prefix="engines", ignore_cleanup_errors=True) as work:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as unnamed:
+        work = os.path.join(unnamed, "x")  # Podman refuses a path with `_` at the end of a name
+        os.mkdir(work)
         layout = Layout(os.path.join(work, "image"))
         write_image(layout, case.layers, "latest")
         out = io.StringIO()

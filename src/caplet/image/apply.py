@@ -216,6 +216,8 @@ class Upper:
             parent = found
         if made and path != clean(directory):
             self._note(clean(directory), elsewhere.LEADS_NOWHERE)
+        for note in elsewhere.many_links(self._steps.links):
+            self._note(clean(directory), note, once=True)
         self._entered, self._parent, self._parent_path = directory, parent, at
 
     def _imply(self, parent: Directory, name: bytes, path: bytes) -> Directory:

@@ -26,6 +26,11 @@ STORED = (b"security.", b"user.", b"system.posix_acl_access", b"system.posix_acl
 _OVERLAY = (b"redirect", b"metacopy", b"whiteout")
 """Marks of overlayfs (Documentation/filesystems/overlayfs.rst) that show another file, or none. `opaque` is in `overlay`."""
 
+_MAX_KERNEL_LINKS = 40
+"""MAXSYMLINKS (include/linux/namei.h)."""
+_MAX_ROOT_LINKS = 8
+"""Of Go's os.Root (src/os/root.go, rootMaxSymlinks)."""
+
 _AUFS = b"/.wh..wh."
 
 BELOW_A_FILE: Note = (
@@ -85,6 +90,17 @@ def notes(entry: Entry) -> Iterator[Note]:
         )
     if entry.xattrs:
         yield from _attributes(entry)
+
+
+def many_links(links: int) -> Iterator[Note]:
+    """What a name that leads through so many links of its layer tells."""
+    if links > _MAX_KERNEL_LINKS:
+        yield ("docker", "podman"), "refuse the layer: a name leads through more than 40 links"
+    elif links > _MAX_ROOT_LINKS:
+        yield (
+            ("docker",),
+            "refuses the layer since go-archive 0.3 (2026): a name leads through more than 8 links",
+        )
 
 
 def climbs(name: bytes) -> bool:

@@ -65,6 +65,8 @@ def root_path(root: Directory, path: bytes, budget: StepBudget | None = None) ->
         if budget is not None:
             budget.spend(path.count(b"/"))
         if walked.links == before and found == clean(found):
+            if budget is not None:
+                budget.links = walked.links
             return found
         path = clean(found) if walked.links == before else found
 
@@ -74,6 +76,8 @@ class StepBudget:
 
     def __init__(self) -> None:
         self._left = MAX_STEPS
+        self.links = 0
+        """Links that the last name led through."""
 
     def spend(self, steps: int) -> None:
         self._left -= steps

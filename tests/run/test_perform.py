@@ -100,8 +100,8 @@ def test_maps_after_an_execve() -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_maps_where_the_group_of_the_file_below_proc_is_not_mapped() -> None:
-    """The process gained by its execve, so root of its namespace owns /proc/PID/uid_map, and group 0 of the initial one."""
+def test_maps_of_a_process_that_is_not_dumpable() -> None:
+    """Its /proc/PID/uid_map would belong to root of its namespace and group 0 of the initial one, which is not mapped."""
     users, groups = IdMap.of((0, 1000, 1000)), IdMap.of((5, 1000, 2))
     calls: list[k.Syscall] = [
         k.UnshareUser(users, groups),

@@ -20,6 +20,8 @@ NS_GET_PARENT = 0xB702
 def write_maps(pid: int, call: UnshareUser) -> None:
     """Write the maps of the user namespace that the process made, as root of its parent: only from there may they be written.
 
+    The process must be dumpable (prctl(2) PR_SET_DUMPABLE): the files below /proc/PID of another belong to a root that may not be
+    mapped in the parent, and then nobody there can open them (task_dump_owner(), `fs/proc/base.c`).
     Does nothing where there are maps already: then the unshare was refused, and this is the namespace that the process was in.
     """
     if _mapped(pid):
@@ -65,21 +67,8 @@ def _put_maps_from(parent: int, pid: int, call: UnshareUser) -> None:
 def _put_maps(pid: int, call: UnshareUser) -> None:
     for name, ids in (("uid_map", call.uid_map), ("gid_map", call.gid_map)):
         if ids:
-            fd = _open(f"/proc/{pid}/{name}")
+            fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(fd, str(ids).encode())
             finally:
                 os.close(fd)
-
-
-def _open(path: str) -> int:
-    """Open it as root of the namespace around, or else as its owner.
-
-    The group of a file below /proc may not be mapped there (task_dump_owner(), `fs/proc/base.c`), and then CAP_DAC_OVERRIDE
-    does not count (capable_wrt_inode_uidgid(), `kernel/capability.c`).
-    """
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except PermissionError:
-        Raw("setfsuid", (os.stat(path).st_uid,))()
-        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from caplet.errors import CapletError
 from caplet.kernel import syscalls as k
-from caplet.run.calls import PR_GET_SECUREBITS, Raw, prctl, raw
+from caplet.run.calls import PR_GET_SECUREBITS, PR_SET_DUMPABLE, Raw, prctl, raw
 from caplet.run.idmaps import write_maps
 from caplet.run.readback import Performed, Reader
 
@@ -187,6 +187,7 @@ class _Child:
     def _handshake(self, index: int) -> list[Raw]:
         request = str(index).encode()
         return [
+            prctl(PR_SET_DUMPABLE, 1),
             Raw("write", (self._requests, request, len(request))),
             Raw("read", (self._replies, b" ", 1)),
         ]

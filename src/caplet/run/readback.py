@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+HANDSHAKE = 3
+"""Calls by which a process has its id maps written: be dumpable, ask, wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one call came to."""
@@ -102,7 +106,7 @@ class Reader:
             error = self._result()
             current = self._report()
             if in_probe and isinstance(call, k.UnshareUser) and call.has_maps:
-                for _ in range(2):
+                for _ in range(HANDSHAKE):
                     self._result()
                     current = self._report()
             yield Outcome(error or 0, current)

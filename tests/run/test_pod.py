@@ -315,7 +315,7 @@ class TestRunning:
         assert result.stderr == (
             f"pod/web  container http  oci:{layout}:probe  on containerd 1.7, embedded\n"
             "  unprivileged ports start at 1024\n"
-            "  /app (cap_net_bind_service=ep) started; /proc/PID/status right after execve:\n"
+            "  /app (cap_net_bind_service=ep) started; /proc/PID/status of the running process:\n"
             "    uid 65535  gid 0  groups 0  no_new_privs yes\n"
             "    permitted    NET_BIND_SERVICE\n"
             "    effective    NET_BIND_SERVICE\n"

@@ -156,7 +156,7 @@ def _write_archive(
         if isinstance(image, Index):
             raise InvalidInput(
                 "a Docker archive holds an image of one platform",
-                "choose one with --platform, or write oci-archive:FILE",
+                "write oci-archive:FILE, or begin with an image of one platform",
             )
         config = Descriptor.from_json(image.manifest["config"])
         docker = docker_manifest(config, [layer.descriptor for layer in image.layers], destination.tag)

@@ -100,6 +100,8 @@ def _not_on_disk(text: str, scheme: str) -> InvalidInput | Unavailable:
     path = text.removeprefix("file://")
     if "\0" not in path and os.path.lexists(path):
         return InvalidInput(f"{text!r} does not say what kind of image it is", _spelling(path))
+    if "\0" not in scheme and os.path.isdir(scheme):
+        return InvalidInput(f"{text!r} does not say what kind of image it is", f"write oci:{text}")
     if text.startswith(("./", "../", "/", "~")) or text.endswith((".tar", ".tar.gz", ".tgz")):
         return InvalidInput(
             f"{text!r}: no such file", "write oci:DIR, oci-archive:FILE or docker-archive:FILE"

@@ -40,13 +40,13 @@ def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
     if PORT_START in result.sysctl:
         yield f"  unprivileged ports start at {result.sysctl[PORT_START]}"
     if result.observed is not None:
-        yield f"  {_program(plan)} started; /proc/PID/status right after execve:"
+        yield f"  {_program(plan)} started; /proc/PID/status of the running process:"
         yield from _credential_lines(result.observed)
         predicted = plan.prediction.started
         if predicted is None:
             yield f"  predicted: it does not start: {plan.prediction.reason}"
         elif different := result.observed.differences(predicted):
-            yield f"  predicted otherwise: {', '.join(different)}"
+            yield f"  predicted for its first instant: other {', '.join(different)}; a program can change them at once"
             yield from _credential_lines(predicted)
         else:
             yield "  as predicted"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -30,8 +31,7 @@ def main(arguments: list[str]) -> int:
         print("\n".join(chosen))
         return 0
     os.makedirs(options.work, exist_ok=True)
-    said = " ".join(("python -m bench", *arguments))
-    found = results.Results(said, results.machine(measure.floor()))
+    found = results.Results(_command(arguments), results.machine(measure.floor()))
     for name in chosen:
         case = cases.case(name, options.work)
         found.cases.append(_measure(case, options))
@@ -43,6 +43,13 @@ def main(arguments: list[str]) -> int:
     print(report.document(found), end="")
     failed = any(reason.startswith("failed") for case in found.cases for reason in case.skipped.values())
     return 1 if failed else 0
+
+
+def _command(arguments: list[str]) -> str:
+    """What a reader may repeat: without this machine's directories."""
+    places = {at for at, word in enumerate(arguments) if word in ("--work", "--results")}
+    kept = [word for at, word in enumerate(arguments) if at not in places and at - 1 not in places]
+    return shlex.join(["python", "-m", "bench", *kept])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -129,7 +129,7 @@ def grant(image: Image, compression: str, work: str) -> Case:
         goals.append(Ratio(ours.name, NEW, 1.0))
     ways = _chosen(image.name, compression, (ours, limit), (newest,), others)
     return Case(
-        f"grant-{image.name}-{compression}", f"grant, {image.name}, {compression}", ways, tuple(goals)
+        f"grant-{image.name}-{compression}", f"grant, {image.name}, {compression}", ways, tuple(goals), layout
     )
 
 

@@ -7,6 +7,7 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from caplet.run.because import because
 from caplet.run.failure import EXIT_RUNTIME_FAILED
 from caplet.run.network import PORT_START
 
@@ -50,6 +51,8 @@ def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
             yield from _credential_lines(predicted)
         else:
             yield "  as predicted"
+        for line in because(plan):
+            yield f"  {line}"
         return
     yield f"  {_program(plan)} did not start: {result.error}"
     if result.exit_code == EXIT_RUNTIME_FAILED and result.runtime != "embedded":
@@ -127,6 +130,7 @@ def as_json(plan: Plan, result: RunResult) -> dict[str, Any]:
             "reason": prediction.reason or None,
         },
         "asPredicted": agree,
+        "because": list(because(plan)),
         "probe": None
         if result.probe is None
         else {

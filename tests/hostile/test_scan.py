@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 10
+MOST = 2100
+"""Characters of a line: what an image says may have megabytes."""
 CASES = cases()
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -82,6 +84,7 @@ def assert_refusal(code: int, out: str, err: str) -> None:
     assert (code, out) == (2, "")
     assert lines[0].startswith("caplet: ")
     assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("  "))
+    assert all(len(line) < MOST for line in lines)
     assert "Traceback" not in err
 
 

@@ -124,12 +124,23 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+MAX_SHOWN = 2000
+"""Characters of a message: what an image or an argument says may have megabytes."""
+
+
+def _shown(text: str) -> str:
+    text = printable(text)
+    if len(text) <= MAX_SHOWN:
+        return text
+    return f"{text[: MAX_SHOWN // 2]} ... {text[-MAX_SHOWN // 2 :]}"
+
+
 def explain_error(error: CapletError | OSError | MemoryError) -> int:
     """One line on standard error, and what to do where there is something to do."""
     if isinstance(error, CapletError):
-        click.echo(f"caplet: {printable(error.message)}", err=True)
+        click.echo(f"caplet: {_shown(error.message)}", err=True)
         if error.hint:
-            click.echo(f"  {printable(error.hint)}", err=True)
+            click.echo(f"  {_shown(error.hint)}", err=True)
         return error.exit_code
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""

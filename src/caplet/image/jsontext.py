@@ -24,7 +24,9 @@ MAX_DEPTH = 128
 MAX_INTEGER = 2**63 - 1
 """Go reads sizes as int64; a larger number is an error there or loses digits elsewhere."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""A string or a bracket. A string that does not end is taken to the end: looking for its end from each quote in it would take
+quadratic time."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 Object = dict[str, Any]
@@ -158,8 +160,8 @@ def _unique(what: str) -> Any:
     def build(pairs: Sequence[tuple[str, Any]]) -> Object:
         value = dict(pairs)
         if len(value) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            seen: set[str] = set()
+            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
             raise InvalidInput(f"{what} has the field {twice!r} twice in one object")
         return value
 

@@ -39,7 +39,7 @@ MAX_SIZE = max(_SIZES.values())
 _INVALID_ID = 0xFFFFFFFF
 """(uid_t)-1: no user has it."""
 
-_ROOTID_SUFFIX = re.compile(r"\s*\[rootid=([0-9]{1,10})\]\s*\Z")
+_ROOTID = "[rootid="
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,9 @@ class FileCaps:
     @classmethod
     def parse(cls, text: str) -> FileCaps:
         """What setcap(8) accepts, what getcap(8) prints, or names alone as Kubernetes has them, which means `=ep`."""
-        if match := _ROOTID_SUFFIX.search(text):
-            return replace(cls.parse(text[: match.start()]), rootid=int(match[1]))
+        before, found, rootid = text.rstrip().rpartition(_ROOTID)
+        if found and re.fullmatch(r"[0-9]{1,10}\]", rootid) and _ROOTID not in before:
+            return replace(cls.parse(before), rootid=int(rootid[:-1]))
         if not text.strip():
             raise InvalidInput("no capabilities given", "to remove a file's capabilities use `caplet strip`")
         if not re.search(r"[=+-]", text):

@@ -8,7 +8,19 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.hostile.blocks import BIND, RAW, caps, directory, file, hardlink, opaque, symlink, tar, whiteout
+from tests.hostile.blocks import (
+    BIND,
+    RAW,
+    caps,
+    directory,
+    file,
+    hardlink,
+    header,
+    opaque,
+    symlink,
+    tar,
+    whiteout,
+)
 from tests.hostile.case import Case, Refused, stack
 from tests.hostile.tables import cases
 from tests.hostile.test_scan import assert_refusal, is_safe, limited, scan
@@ -208,6 +220,14 @@ def test_a_grant(name: str, way: str, tmp_path: Path, capsys: Capture) -> None:
     code, out, err = scan(capsys, f"oci:{output}:tag")
     assert sorted(out.splitlines()) == sorted(f"{path} {text}" for path, text in expected.items())
     assert validate(open_image(f"oci:{output}:tag")) == []
+
+
+def test_a_mistyped_path_among_very_many_names(tmp_path: Path, capsys: Capture) -> None:
+    """The nearest name is a courtesy: it may not take minutes."""
+    names = tar(*(header(f"{number:05}{'a' * 80}") for number in range(30_000)))
+    reference = stack("names", names, {}).make(str(tmp_path))
+    path = f"/0{'a' * 85}"
+    assert_refusal(*change(capsys, reference, f"oci:{tmp_path}/out", "grant", f"{path}={ADMIN}"))
 
 
 # Pack

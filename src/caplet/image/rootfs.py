@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,10 @@ MAX_LINKS = 255
 
 MAX_WORKERS = 4
 """Layers that are read side by side; decompression and hashing leave the interpreter lock."""
+
+
+MAX_COMPARED, MAX_COMPARED_LENGTH, MAX_MISTYPED = 1000, 64, 4
+"""Names that a mistyped one is compared with, their length, and by how much it may differ: a comparison takes a millisecond."""
 
 
 class HasChunks(Protocol):
@@ -209,8 +214,9 @@ class Rootfs:
 
     def _nearest(self, at: bytes, directory: Directory, name: bytes) -> str:
         """The same name in another directory, or one that is nearly so in this one."""
-        names = [_text(other) for other in directory.children]
-        near = difflib.get_close_matches(_text(name), names, n=1)
+        comparable = (other for other in directory.children if abs(len(other) - len(name)) < MAX_MISTYPED)
+        names = [_text(other) for other in itertools.islice(comparable, MAX_COMPARED)]
+        near = difflib.get_close_matches(_text(name), names, n=1) if len(name) <= MAX_COMPARED_LENGTH else ()
         if near:
             return f"Did you mean {_text(at)}/{near[0]}?"
         stack = [(b"", self.root)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from caplet.errors import CapletError
 from caplet.run import devices, linux, network, prober, unpack
 from caplet.run.embedded import Embedded
+from caplet.run.execstop import ExecStop
 from caplet.run.failure import CannotStart
 from caplet.run.oci import Runtime
 
@@ -79,8 +80,12 @@ def main(job: Job, channel: Channel, scratch: str) -> None:
     try:
         pid = container.create()
         channel.send({"event": "created", "status": _status(pid)})
-        container.start()
-        channel.send({"event": "started", "status": _status(pid)})
+        watched = ExecStop(pid)
+        try:
+            container.start()
+            channel.send({"event": "started", "status": watched.status() or _status(pid)})
+        finally:
+            watched.end()
     except CannotStart as error:
         if pid:
             channel.send({"event": "ended", "status": _status(pid)})

@@ -47,7 +47,7 @@ def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
         if predicted is None:
             yield f"  predicted: it does not start: {plan.prediction.reason}"
         elif different := result.observed.differences(predicted):
-            yield f"  predicted for its first instant: other {', '.join(different)}; a program can change them at once"
+            yield f"  predicted otherwise: {', '.join(different)}"
             yield from _credential_lines(predicted)
         else:
             yield "  as predicted"

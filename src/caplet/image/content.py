@@ -49,17 +49,17 @@ def layer_chunks(source: BlobSource, descriptor: Descriptor, diff_id: Digest, wh
     if threads == 2:
         steps = _ahead(steps)
     try:
-        try:
-            for taken, piece in steps:
-                for part in taken:
-                    blob_hash.update(part)
-                if piece:
-                    content_hash.update(piece)
-                    yield piece
-        except ImageError as error:
-            raise ImageError(f"{source.name}: {descriptor.digest}: {error.message}", error.hint) from None
+        for taken, piece in steps:
+            for part in taken:
+                blob_hash.update(part)
+            if piece:
+                content_hash.update(piece)
+                yield piece
         reader.finish(blob_hash.hexdigest())
         found = content_hash.hexdigest()
+    except ImageError as error:
+        said = error.message.removeprefix(f"{source.name}: ")
+        raise ImageError(f"{source.name}: {what} {descriptor.digest}: {said}", error.hint) from None
     finally:
         steps.close()
         reader.close()

@@ -78,6 +78,11 @@ def test_its_owner_has_every_capability_in_it_from_outside() -> None:
     assert k.apply(USER, k.SetnsUser(owned)).caps.effective == ALL
 
 
+def test_the_effective_user_owns_what_it_makes() -> None:
+    cred = replace(ROOT, euid=1000)
+    assert k.apply(cred, k.UnshareUser()).user_ns.owner == 1000
+
+
 def test_unmapped_ids_read_as_65534() -> None:
     assert k.apply(USER, k.UnshareUser()).seen().uid == 65534
 

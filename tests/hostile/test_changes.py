@@ -17,6 +17,7 @@ from tests.hostile.blocks import (
     hardlink,
     header,
     opaque,
+    pax,
     symlink,
     tar,
     whiteout,
@@ -220,6 +221,22 @@ def test_a_grant(name: str, way: str, tmp_path: Path, capsys: Capture) -> None:
     code, out, err = scan(capsys, f"oci:{output}:tag")
     assert sorted(out.splitlines()) == sorted(f"{path} {text}" for path, text in expected.items())
     assert validate(open_image(f"oci:{output}:tag")) == []
+
+
+def test_a_file_of_a_pebibyte(tmp_path: Path, capsys: Capture) -> None:
+    """A sparse file costs its author nothing. It is not copied; its attribute can be changed where it is."""
+    sparse = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "x",
+        "GNU.sparse.realsize": str(1 << 50),
+    }
+    layer = tar(pax(sparse), header("x", size=512), b"0\n".ljust(512, b"\0"))
+    reference = stack("sparse", layer, {}).make(str(tmp_path))
+    output = f"oci:{tmp_path}/out:tag"
+    assert_refusal(*change(capsys, reference, output, "grant", f"/x={ADMIN}"))
+    assert change(capsys, reference, output, "grant", "--rewrite", f"/x={ADMIN}")[0] == 0
+    assert scan(capsys, output)[:2] == (0, f"/x {ADMIN}\n")
 
 
 def test_a_mistyped_path_among_very_many_names(tmp_path: Path, capsys: Capture) -> None:

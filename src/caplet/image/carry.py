@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from caplet.errors import InvalidInput
 from caplet.image.entry import Entry, Kind
 from caplet.image.tarwriter import TarWriter
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from caplet.image.node import Node
     from caplet.image.topdown import TopDown
+
+MAX_CARRIED = 8 << 30
+"""Bytes of files in one layer. No program is larger; but a sparse file costs its author nothing, whatever its size."""
 
 _TRUSTED = b"trusted."
 
@@ -44,6 +48,12 @@ def carry(
         for path, entry, node in _file(files, place, attribute, value):
             entries |= {at: (directory, None) for at, directory in _parents(files, path) if at not in entries}
             entries[path] = (entry, node)
+    size = sum(entry.size for entry, _ in entries.values())
+    if size > MAX_CARRIED:
+        raise InvalidInput(
+            f"the files to change have {size:,} bytes: more than {MAX_CARRIED:,} are not copied into a layer",
+            "use --rewrite, which leaves their contents where they are",
+        )
     tar = TarWriter(write)
     for _, (entry, node) in sorted(entries.items(), key=lambda item: item[0]):
         tar.add(entry, () if node is None else files.content(node))

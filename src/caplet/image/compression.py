@@ -183,13 +183,13 @@ def _members(stream: Readable, buffer: bytes, form: _Format) -> Iterator[bytes]:
         if at == len(buffer) and (decoder is None or decoder.needs_input):
             buffer, at = stream.read(CHUNK), 0
             if not buffer and decoder is not None:
-                raise ImageError(f"a {form.name} layer is truncated")
+                raise ImageError(f"a {form.name} stream is truncated")
             if not buffer:
                 return
         if decoder is None:
             decoder, bite, members = form.new(), FIRST_BITE, members + 1
             if members > MAX_MEMBERS:
-                raise ImageError(f"a {form.name} layer has more than {MAX_MEMBERS} members")
+                raise ImageError(f"a {form.name} stream has more than {MAX_MEMBERS} members")
         data = b""
         if decoder.needs_input:
             spent = fed  # all that it got before
@@ -209,15 +209,15 @@ def _decode(decoder: _Decoder, data: bytes, form: _Format) -> bytes:
     try:
         return decoder.decompress(data, CHUNK)
     except form.errors as error:
-        raise ImageError(f"a {form.name} layer is broken: {error}") from None
+        raise ImageError(f"a {form.name} stream is broken: {error}") from None
     except MemoryError:
-        raise ImageError(f"a {form.name} layer needs more memory than there is") from None
+        raise ImageError(f"a {form.name} stream needs more memory than there is") from None
 
 
 def _guard(spent: int, given: int, name: str) -> None:
     if given > MAX_DECOMPRESSED:
-        raise ImageError(f"a {name} layer grows beyond {MAX_DECOMPRESSED >> 30} GiB")
+        raise ImageError(f"a {name} stream grows beyond {MAX_DECOMPRESSED >> 30} GiB")
     if given > RATIO_GUARD_ABOVE and given > spent * MAX_RATIO:
         raise ImageError(
-            f"a {name} layer grows by more than {MAX_RATIO}:1, to over {given >> 30} GiB: a bomb"
+            f"a {name} stream grows by more than {MAX_RATIO}:1, to over {given >> 30} GiB: a bomb"
         )

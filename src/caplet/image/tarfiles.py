@@ -136,5 +136,7 @@ def _unpacked(packed: OpenFile, path: str) -> OpenFile:
             for piece in decompressed(stream):
                 spool.write(piece)
             return OpenFile(os.dup(spool.fileno()))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error.message}", error.hint) from None
     except OSError as error:
         raise ImageError(f"cannot unpack {path} into {tempfile.gettempdir()}: {error.strerror}") from None

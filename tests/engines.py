@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests import containerd
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,17 +41,6 @@ class Node(NamedTuple):
 Tree = dict[str, Node]
 
 CAPABILITY = "security.capability"
-
-CONFIG = """\
-version = 2
-root = "{work}/root"
-state = "{work}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "{work}/sock"
-[ttrpc]
-  address = "{work}/ttrpc"
-"""
 
 
 def tree(root: str) -> Tree:
@@ -149,29 +140,8 @@ class Containerd:
     @classmethod
     @contextmanager
     def started(cls, work: str) -> Iterator[Containerd]:
-        os.makedirs(work, exist_ok=True)
-        with open(os.path.join(work, "config.toml"), "w", encoding="utf-8") as config:
-            config.write(CONFIG.format(work=work))
-        with open(os.path.join(work, "log"), "wb") as log:
-            daemon = subprocess.Popen(("containerd", "--config", config.name), stdout=log, stderr=log)
-        try:
-            self = cls(work)
-            self._wait(daemon)
-            yield self
-        finally:
-            daemon.terminate()
-            daemon.wait()
-
-    def _wait(self, daemon: subprocess.Popen[bytes]) -> None:
-        for _ in range(200):
-            done = subprocess.run(self._ctr("version"), capture_output=True, check=False)
-            if done.returncode == 0:
-                return
-            if daemon.poll() is not None:
-                break
-            time.sleep(0.05)
-        with open(os.path.join(self.work, "log"), encoding="utf-8") as log:
-            raise RuntimeError(f"containerd did not start: {log.read()}")
+        with containerd.serving(work):
+            yield cls(work)
 
     @contextmanager
     def mounted(self, layout: str, tag: str) -> Iterator[str]:
@@ -188,17 +158,18 @@ class Containerd:
         )
         target = os.path.join(self.work, "mount")
         os.makedirs(target, exist_ok=True)
-        run(*self._ctr("images", "import", "--base-name", name, archive))
+        run(*containerd.ctr(self.work, "images", "import", "--base-name", name, archive))
         os.unlink(archive)
-        run(*self._ctr("images", "mount", "--snapshotter", "overlayfs", f"{name}:{tag}", target))
+        run(
+            *containerd.ctr(
+                self.work, "images", "mount", "--snapshotter", "overlayfs", f"{name}:{tag}", target
+            )
+        )
         try:
             yield target
         finally:
-            run(*self._ctr("images", "unmount", "--rm", target))
-            run(*self._ctr("images", "rm", "--sync", f"{name}:{tag}"))
-
-    def _ctr(self, *arguments: str) -> tuple[str, ...]:
-        return ("ctr", "--address", f"{self.work}/sock", *arguments)
+            run(*containerd.ctr(self.work, "images", "unmount", "--rm", target))
+            run(*containerd.ctr(self.work, "images", "rm", "--sync", f"{name}:{tag}"))
 
 
 def run(*command: str) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import missing
+from tests.containerd import ctr
 from tests.engines import Containerd, podman, run, tree, umoci
 from tests.image import kill9
 from tests.layouts import Layout, file, tar
@@ -692,18 +693,18 @@ def test_containerd_imports_it(layout: Layout, tmp_path: Path, tool: Callable[[s
     for name in ("containerd", "ctr", "skopeo"):
         tool(name)
     image = granted(layout)
-    with tempfile.TemporaryDirectory(prefix="ctr") as work, Containerd.started(work) as containerd:
+    with tempfile.TemporaryDirectory(prefix="ctr") as work, Containerd.started(work) as engine:
         write_image(image, f"docker-archive:{tmp_path}/docker.tar:http:v1")
         write_image(image, f"oci-archive:{tmp_path}/oci.tar:v1")
-        run(*containerd._ctr("images", "import", "--no-unpack", f"{tmp_path}/docker.tar"))
+        run(*ctr(work, "images", "import", "--no-unpack", f"{tmp_path}/docker.tar"))
         base = ("--base-name", "tests.example/http")
-        run(*containerd._ctr("images", "import", "--no-unpack", *base, f"{tmp_path}/oci.tar"))
-        listed = run(*containerd._ctr("images", "ls"))
+        run(*ctr(work, "images", "import", "--no-unpack", *base, f"{tmp_path}/oci.tar"))
+        listed = run(*ctr(work, "images", "ls"))
         assert "docker.io/library/http:v1" in listed
         assert "tests.example/http:v1" in listed
         assert listed.count(str(image.digest)) == 2, "the digest is the same for containerd"
         write_image(image, f"oci:{tmp_path}/out:v1")
-        with containerd.mounted(f"{tmp_path}/out", "v1") as root:
+        with engine.mounted(f"{tmp_path}/out", "v1") as root:
             assert {"app", "big", "etc-added"} <= tree(root).keys()
 
 

@@ -15,11 +15,11 @@ import shutil
 import stat
 import subprocess
 import tarfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests import containerd
 from tests.layouts import Layout
 
 from caplet.image.entry import Kind
@@ -90,18 +90,6 @@ def _walk(top: bytes) -> Iterator[bytes]:
             yield os.path.join(directory, name)
 
 
-CONFIG = """\
-version = 2
-root = "{work}/root"
-state = "{work}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "{work}/sock"
-[ttrpc]
-  address = "{work}/ttrpc"
-"""
-
-
 @dataclass(slots=True)
 class Containerd:
     """A containerd of its own below `work`, with the overlayfs snapshotter."""
@@ -113,26 +101,12 @@ class Containerd:
     @classmethod
     @contextmanager
     def started(cls, work: str) -> Iterator[Containerd]:
-        with open(os.path.join(work, "config.toml"), "w", encoding="utf-8") as config:
-            config.write(CONFIG.format(work=work))
-        with open(os.path.join(work, "log"), "wb") as log:
-            daemon = subprocess.Popen(("containerd", "--config", config.name), stdout=log, stderr=log)
-        try:
-            self = cls(work)
-            for _ in range(200):
-                if self.ctr("version").returncode == 0:
-                    break
-                time.sleep(0.05)
-            else:
-                raise RuntimeError("containerd did not start")
-            yield self
-        finally:
-            daemon.terminate()
-            daemon.wait()
+        with containerd.serving(work):
+            yield cls(work)
 
     def ctr(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ("ctr", "--address", f"{self.work}/sock", *arguments), capture_output=True, text=True, check=False
+            containerd.ctr(self.work, *arguments), capture_output=True, text=True, check=False
         )
 
     def unpacked(self, stacks: Sequence[Sequence[bytes]]) -> Iterator[Tree | str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
-from caplet.image.change import ByName, Change, Edit, Manner, capability, change, locate
+from caplet.image.change import ByName, Change, Edit, Manner, capability, change, locate, replaced_revision_3
 from caplet.image.elf import read_elf
 from caplet.image.interpreters import Runs, runs
 from caplet.image.node import S_ISUID
@@ -184,9 +184,7 @@ def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps
         yield "starts another program, which keeps them only if its own file has them too"
     if node.mode & S_ISUID:
         yield f"is set-user-ID (owner {node.uid}) as well"
-    before = capability(node)
-    if before is not None and len(before) == REVISION_3_SIZE:
-        yield "had an attribute of revision 3, for one user namespace; revision 2, which holds in all, takes its place"
+    yield from replaced_revision_3(capability(node))
     if caps.permitted and _is_dynamic(head):
         for name in _loader_variables(image):
             yield f"is dynamically linked: with capabilities it ignores {name}, which the image sets"
@@ -196,7 +194,6 @@ def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps
 
 
 MAX_NAMED = 4
-REVISION_3_SIZE = 24
 
 
 def _is_dynamic(head: bytes) -> bool:

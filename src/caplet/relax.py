@@ -8,47 +8,29 @@ raise it itself (capset(2)); a program that knows nothing of capabilities then r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from caplet.image.change import (
-    Change,
-    Edit,
-    Manner,
-    capability,
-    change,
-    having_capabilities,
-    named,
-    wanted,
-)
+from caplet.image.change import AtPaths, Change, Manner, change, replaced_revision_3
 from caplet.kernel.filecaps import FileCaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from caplet.image.entry import Entry
     from caplet.image.image import Image, Index
-    from caplet.image.topdown import TopDown
 
 
 def relax(subject: Image | Index, paths: Sequence[bytes] = (), manner: Manner | None = None) -> Change:
     """The image or index in which the files at `paths` have no effective bit; without paths, no file has it."""
-    return change(subject, _Relax(tuple(paths)), manner or Manner("relax"))
+    return change(subject, AtPaths(tuple(paths), _become), manner or Manner("relax"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Relax:
-    paths: tuple[bytes, ...]
-
-    def wanted(self, image: Image) -> Callable[[Entry], bool]:
-        del image
-        return wanted(self.paths)
-
-    def edits(self, image: Image, files: TopDown) -> Iterator[Edit]:
-        chosen = named(image, files, self.paths) if self.paths else having_capabilities(files)
-        for found, asked in chosen:
-            value = capability(found.node)
-            yield Edit(found.path, relaxed(value), asked, _notes(value))
+def _become(value: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
+    after = relaxed(value)
+    if after == value:
+        return after, ()
+    note = "gets its capabilities only if it raises them itself: most programs do not"
+    return after, (note, *replaced_revision_3(value))
 
 
 def relaxed(value: bytes | None) -> bytes | None:
@@ -57,15 +39,3 @@ def relaxed(value: bytes | None) -> bytes | None:
         return value
     caps = FileCaps.decode(value)
     return replace(caps, effective=False, rootid=None).encode() if caps.effective else value
-
-
-def _notes(value: bytes | None) -> tuple[str, ...]:
-    if not value or relaxed(value) == value:
-        return ()
-    notes = ("gets its capabilities only if it raises them itself: most programs do not",)
-    if FileCaps.decode(value).rootid is None:
-        return notes
-    return (
-        *notes,
-        "had an attribute of revision 3, for one user namespace; revision 2, which holds in all, takes its place",
-    )

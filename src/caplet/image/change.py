@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from caplet.image.descriptor import Descriptor, Digest, Platform
     from caplet.image.newlayer import NewLayer
 
+REVISION_3_SIZE = 24
+"""XATTR_CAPS_SZ_3, include/uapi/linux/capability.h."""
+
 MAX_TOLD = 8
 """Files that a history entry names; the layer has them all."""
 
@@ -197,22 +200,42 @@ _KINDS = {
 }
 
 
-def named(image: Image, files: TopDown, paths: Iterable[bytes]) -> Iterator[tuple[Resolved, bytes]]:
-    """The file at each path, and the path as asked where it is another."""
-    for path in paths:
-        found = locate(image, files, path)
-        yield found, b"" if found.path == path else path
+@dataclass(frozen=True, slots=True)
+class AtPaths:
+    """Chooses the files at some paths, or without paths every file that has capabilities."""
+
+    paths: tuple[bytes, ...]
+    become: Callable[[bytes | None], tuple[bytes | None, tuple[str, ...]]]
+    """From a file's attribute to what it becomes, and what an expert would mention of that."""
+
+    def wanted(self, image: Image) -> Callable[[Entry], bool]:
+        del image
+        return ByName(self.paths) if self.paths else lambda entry: CAPABILITY in entry.xattrs
+
+    def edits(self, image: Image, files: TopDown) -> Iterator[Edit]:
+        for found, asked in self._named(image, files) if self.paths else _having_capabilities(files):
+            value, notes = self.become(capability(found.node))
+            yield Edit(found.path, value, asked, notes)
+
+    def _named(self, image: Image, files: TopDown) -> Iterator[tuple[Resolved, bytes]]:
+        """The file at each path, and the path as asked where it is another."""
+        for path in self.paths:
+            found = locate(image, files, path)
+            yield found, b"" if found.path == path else path
 
 
-def having_capabilities(files: TopDown) -> Iterator[tuple[Resolved, bytes]]:
-    """Every file of the image that has capabilities."""
+def _having_capabilities(files: TopDown) -> Iterator[tuple[Resolved, bytes]]:
     for path, node in files.find(lambda node: node.kind is Kind.FILE and capability(node) is not None):
         yield Resolved(path, node), b""
 
 
-def wanted(paths: Sequence[bytes]) -> Callable[[Entry], bool]:
-    """Content that may be needed: of the files at these paths, or without paths of every one with capabilities."""
-    return ByName(paths) if paths else lambda entry: CAPABILITY in entry.xattrs
+def replaced_revision_3(before: bytes | None) -> tuple[str, ...]:
+    """The note for an attribute of revision 3 that one of revision 2 replaces; nothing for any other."""
+    if before is None or len(before) != REVISION_3_SIZE:
+        return ()
+    return (
+        "had an attribute of revision 3, for one user namespace; revision 2, which holds in all, takes its place",
+    )
 
 
 class ByName:

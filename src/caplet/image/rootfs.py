@@ -77,8 +77,8 @@ class Rootfs:
         `watch` sees each layer's entries pass: it gets the layer's index and reader, and what it returns is unpacked
         instead of the reader. It runs on the layer's own thread, and may read the content of the current entry.
         """
-        self._layers = tuple(layers)
-        uppers = _read(self._layers, watch or _unwatched, workers)
+        self.layers = tuple(layers)
+        uppers = _read(self.layers, watch or _unwatched, workers)
         self.divergent: list[Divergence] = []
         """Paths that other engines show differently."""
         for index, upper in enumerate(uppers):
@@ -196,7 +196,7 @@ class Rootfs:
         """The bytes of a file, read from its layer once more."""
         if node.kind is not Kind.FILE:
             raise InvalidInput("only a regular file has content")
-        reader = TarReader(self._layers[node.layer].chunks())
+        reader = TarReader(self.layers[node.layer].chunks())
         for index, _ in enumerate(reader):
             if index == node.entry:
                 yield from reader.content()

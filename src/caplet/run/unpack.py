@@ -83,7 +83,7 @@ def _contents(
     rootfs: Rootfs, wanted: Container[tuple[int, int]]
 ) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
     """The contents of the files, by layer and entry; each layer is read once."""
-    for index, layer in enumerate(rootfs._layers):  # noqa: SLF001
+    for index, layer in enumerate(rootfs.layers):
         reader = TarReader(layer.chunks())
         for number, _ in enumerate(reader):
             if (index, number) in wanted:

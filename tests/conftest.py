@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.reach import CHECKOUT, closed_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,13 @@ def tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def reachable() -> None:
+    """Skips the test where other users cannot reach the checkout, as below a home directory of mode 0700."""
+    if closed := closed_directory(CHECKOUT):
+        missing(f"a checkout that other users can reach: {closed} is closed to them")
 
 
 @pytest.fixture

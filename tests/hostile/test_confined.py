@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.hostile.blocks import RAW, file, tar
 from tests.layouts import Layout
+from tests.reach import closed_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,19 +28,11 @@ CLONE_NEWNS = 0x20000
 LAST_CAP = 63
 LOADED = "import caplet.cli.main, caplet.scan, caplet.grant, sys; from caplet.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
-pytestmark = [pytest.mark.root, pytest.mark.usefixtures("root")]
-
-
-def above(path: str) -> list[str]:
-    """The path and every directory above it."""
-    found = [path]
-    while found[-1] != "/":
-        found.append(os.path.dirname(found[-1]))
-    return found
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("root", "reachable")]
 
 
 PYTHON = os.path.realpath(sys.base_prefix)
-CLOSED = next((one for one in reversed(above(PYTHON)) if not os.stat(one).st_mode & 0o001), None)
+CLOSED = closed_directory(PYTHON)
 """Where the interpreter lies below a directory of root's own: that one."""
 
 

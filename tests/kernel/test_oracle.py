@@ -28,7 +28,7 @@ PART = slice(0, None, 16)
 UNUSED = (Cap.NET_RAW, Cap.SYS_TIME, Cap.CHECKPOINT_RESTORE)
 """The oracle itself can do without them."""
 
-pytestmark = pytest.mark.usefixtures("root")
+pytestmark = pytest.mark.usefixtures("root", "reachable")
 
 
 def left_of(session: int) -> list[str]:

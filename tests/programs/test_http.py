@@ -121,7 +121,7 @@ def test_a_taken_port_is_one_clear_line(architecture: str, command: Command) -> 
 
 
 @architectures
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("root", "reachable")
 def test_a_port_without_the_capability_is_permission_denied(
     architecture: str, tool: Callable[[str], str], command: Command
 ) -> None:

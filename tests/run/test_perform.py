@@ -40,7 +40,7 @@ def test_the_start_is_this_process(by: str | None) -> None:
     assert start.groups == tuple(map(int, status["Groups"].split()))
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("root", "reachable")
 def test_calls_before_and_after_an_execve(by: str | None) -> None:
     calls: list[k.Syscall] = [
         k.Setgroups((7, 3)),
@@ -99,7 +99,7 @@ def test_maps_after_an_execve() -> None:
     assert (last.error, last.credentials.uid) == (0, 4)
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("root", "reachable")
 def test_maps_of_a_process_that_is_not_dumpable() -> None:
     """Its /proc/PID/uid_map would belong to root of its namespace and group 0 of the initial one, which is not mapped."""
     users, groups = IdMap.of((0, 1000, 1000)), IdMap.of((5, 1000, 2))

@@ -98,6 +98,7 @@ def test_a_user_becomes_root_with_the_ids_of_a_container(tool: Callable[[str], s
     assert as_user(lambda: as_root(look), tmp_path) == "42"
 
 
+@pytest.mark.usefixtures("reachable")
 def test_the_demo_is_the_same_for_a_user(tool: Callable[[str], str], tmp_path: Path) -> None:
     tool("newuidmap")
     program = str(shipped.path("http"))

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 from tests.kernel import exhaustive as small
 from tests.kernel import programs, worlds
 from tests.kernel.isolated import Isolated
+from tests.reach import CHECKOUT, closed_directory
 
-from caplet.errors import CapletError
+from caplet.errors import CapletError, Unavailable
 from caplet.kernel import syscalls as k
 from caplet.kernel.caps import Caps
 from caplet.kernel.credentials import Credentials, Denied
@@ -253,6 +254,11 @@ def worker(seed: int, indices: range, job: int, jobs: int, *, exhaustive: bool) 
 
 def run(seed: int, indices: range, jobs: int, *, exhaustive: bool) -> Tally:
     """Each job in a process, and a mount namespace, of its own."""
+    if closed := closed_directory(CHECKOUT):
+        raise Unavailable(
+            f"the oracle runs programs of this checkout as other users, and {closed} is closed to them",
+            "move it to a directory that all users may enter",
+        )
     workers = [
         Isolated(functools.partial(worker, seed, indices, job, jobs, exhaustive=exhaustive))
         for job in range(jobs)

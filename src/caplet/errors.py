@@ -3,6 +3,7 @@
 
 CapletError                   printed without a traceback: the message, then what to do
   InvalidInput (ValueError)   a format is broken: attribute, archive, reference, document; says where
+    ManyInvalid               several such errors of one input, to be shown one by one
   ImageError                  a blob is missing, a digest or a size is wrong, a media type is not supported
   Unavailable                 something this machine lacks: a program, root, a kernel feature
 """
@@ -24,6 +25,16 @@ class CapletError(Exception):
 
 class InvalidInput(CapletError, ValueError):
     """The input breaks its format; the message says where and how."""
+
+
+class ManyInvalid(InvalidInput):
+    """Several things are wrong: someone with forty manifests wants forty messages."""
+
+    def __init__(self, problems: tuple[InvalidInput, ...]) -> None:
+        first, *rest = problems
+        super().__init__(first.message + (f" (and {len(rest)} more)" if rest else ""), first.hint)
+        self.problems = problems
+        """In the order of the text."""
 
 
 class ImageError(CapletError):

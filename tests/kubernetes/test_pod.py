@@ -41,7 +41,7 @@ def test_every_kind_with_a_template(kind: str) -> None:
 
 def test_lists_are_looked_into() -> None:
     (document,) = documents(
-        "kind: List\nitems:\n- {kind: Service}\n- {kind: Pod, spec: {containers: []}}\n", "x"
+        "kind: List\nitems:\n- {kind: Service}\n- {kind: Pod, spec: {containers: [{name: a}]}}\n", "x"
     )
     (pod,) = pod_specs(document)
     assert pod.path == ("items", 1, "spec")
@@ -85,6 +85,8 @@ def test_fields_are_read() -> None:
         ("kind: Pod\nspec: 3", "pod.yaml:2: spec: must be an object, not the number 3", ""),
         ("kind: Pod\nspec: {containers: {}}", "spec.containers: must be a list, not an object", ""),
         ("kind: Pod\nspec: {containers: [x]}", "spec.containers[0]: must be an object, not the string 'x'", ""),
+        ("kind: Pod\nspec:\n  containers: []", "pod.yaml:3: spec.containers: no containers", "at least one"),
+        ("kind: Pod\nspec:\n  nodeName: x", "pod.yaml:3: spec.containers: no containers", "at least one"),
         ("kind: Pod\nspec: {containers: [{image: a}]}", "the container has no name", ""),
         ("kind: Pod\nspec: {containers: [{name: a}, {name: a}]}", "'a' is the name of two containers", ""),
         (POD + "    command: run\n", "pod.yaml:7: spec.containers[0].command: must be a list, not the string 'run'", ""),
@@ -113,7 +115,6 @@ def test_what_is_wrong_is_said_with_its_place(text: str, message: str, hint: str
 @pytest.mark.parametrize(
     ("containers", "name", "message", "hint"),
     [
-        ("[]", None, "no containers", ""),
         ("[{name: a}, {name: b}]", None, "pod.yaml:2: spec.containers: 2 containers", "--container: a, b"),
         ("[{name: a}]", "c", "no container 'c'", "it has: i, a"),
     ],

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from caplet import __version__
+from caplet.cli.settings import DEBUG, Settings
 from caplet.cli.terminal import printable
-from caplet.errors import CapletError
+from caplet.errors import CapletError, ManyInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "completion": "print the script that completes caplet's words in bash, zsh or fish",
     "demo": "the whole story on this machine in ten seconds",
     "grant": "give a file of an image its capabilities",
     "pack": "make an image from a static binary, with its capabilities",
@@ -49,17 +51,24 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"caplet.cli.{name}").command
+        if DEBUG not in command.params:
+            command.params.append(DEBUG)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] == "help":  # caplet help [COMMAND], as git, docker and kubectl have it
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            args = [args[1], "--help"]
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             import difflib
 
-            near = difflib.get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
+            near = difflib.get_close_matches(args[0].lower(), [*COMMANDS, *ALIASES], n=1)
             if near:
                 raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
             raise
@@ -74,10 +83,10 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     name="caplet",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[DEBUG],
 )
 @click.version_option(__version__, message="caplet %(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def caplet(debug: bool) -> None:
+def caplet() -> None:
     """Give a container that runs as non-root exactly the Linux capabilities it needs, and prove it.
 
     \b
@@ -86,31 +95,20 @@ def caplet(debug: bool) -> None:
       caplet scan oci:image
       caplet grant oci:image -o oci:image:granted /usr/bin/app=cap_net_bind_service+ep
     """
-    del debug
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code. `caplet.errors` says what each exception becomes."""
+    settings = Settings()
     try:
-        result = caplet.main(list(arguments), prog_name="caplet", standalone_mode=False)
+        result = caplet.main(list(arguments), prog_name="caplet", standalone_mode=False, obj=settings)
         sys.stdout.flush()
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return EXIT_USAGE
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "caplet"
-        click.echo(f"{where}: {printable(error.format_message())}", err=True)
-        click.echo(f"  see: {where} --help", err=True)
-        return EXIT_USAGE
     except click.ClickException as error:
-        click.echo(f"caplet: {printable(error.format_message())}", err=True)
-        return EXIT_USAGE
-    except click.Abort:
-        click.echo("caplet: interrupted", err=True)
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
+        _explain_usage(error)
+        return settings.failure or EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
         click.echo("caplet: interrupted", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -118,10 +116,25 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except (CapletError, OSError, MemoryError) as error:
-        if "--debug" in arguments:
-            raise
-        return explain_error(error)
+        if settings.debug:
+            import traceback
+
+            traceback.print_exception(error)
+        code = explain_error(error)
+        return settings.failure or code
     return result if isinstance(result, int) else 0
+
+
+def _explain_usage(error: click.ClickException) -> None:
+    """One line, and where to read on; for `caplet` alone, the help."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    where = ctx.command_path if ctx else "caplet"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return
+    click.echo(f"{where}: {_shown(error.format_message())}", err=True)
+    if ctx:
+        click.echo(f"  see: {where} --help", err=True)
 
 
 MAX_SHOWN = 2000
@@ -137,6 +150,10 @@ def _shown(text: str) -> str:
 
 def explain_error(error: CapletError | OSError | MemoryError) -> int:
     """One line on standard error, and what to do where there is something to do."""
+    if isinstance(error, ManyInvalid):
+        for problem in error.problems:
+            explain_error(problem)
+        return error.exit_code
     if isinstance(error, CapletError):
         click.echo(f"caplet: {_shown(error.message)}", err=True)
         if error.hint:

@@ -91,6 +91,18 @@ class Document:
                 break
         return found
 
+    def at(self, path: Path) -> Any:
+        """The value there; None where nothing is."""
+        value = self.data
+        for step in path:
+            if isinstance(value, Mapping) and step in value:
+                value = value[str(step)]
+            elif isinstance(value, Sequence) and isinstance(step, int) and step < len(value):
+                value = value[step]
+            else:
+                return None
+        return value
+
     def error(self, path: Path, message: str, hint: str = "") -> InvalidInput:
         """An exception that says where: `pod.yaml:12: spec.containers[0].image: message`."""
         where = f"{self.name}:{self.span(path).start.line}: "

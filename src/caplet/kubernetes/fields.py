@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from caplet.kubernetes.document import Mapping, Sequence, dotted
+from caplet.kubernetes.document import Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from caplet.errors import InvalidInput
     from caplet.kubernetes.document import Document, Path
@@ -31,7 +30,7 @@ class Fields:
     @classmethod
     def of(cls, document: Document, path: Path, value: Any) -> Fields:
         if not isinstance(value, Mapping):
-            raise document.error(path, f"must be an object, not {_what(value)}")
+            raise document.error(path, f"must be an object, not {what(value)}")
         return cls(document, path, value)
 
     def error(self, name: str | None, message: str, hint: str = "") -> InvalidInput:
@@ -63,49 +62,46 @@ class Fields:
         """The objects of a list; none where the list is not there."""
         return tuple(Fields.of(self.document, path, value) for path, value in self._list(name))
 
-    def only(self, known: Collection[str]) -> None:
-        """Refuse a field that the API does not know, as `kubectl apply` does (fieldValidation=Strict)."""
-        for name in self.data:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else ""
-                raise self.error(name, f'unknown field "{dotted((*self.path, name))}"', hint)
-
     def _list(self, name: str) -> Iterator[tuple[Path, Any]]:
         value = self.data.get(name)
         if value is None:
             return
         if not isinstance(value, Sequence):
-            raise self.error(name, f"must be a list, not {_what(value)}")
+            raise self.error(name, f"must be a list, not {what(value)}")
         for index, item in enumerate(value):
             yield (*self.path, name, index), item
 
-    def _typed(self, name: str, kind: type[T], what: str, hint: str = "") -> T | None:
+    def _typed(self, name: str, kind: type[T], words: str, hint: str = "") -> T | None:
         value = self.data.get(name)
         if value is None:
             return None
         if type(value) is not kind:  # true is no integer here, though bool is an int to Python
-            raise self.error(name, f"must be {what}, not {_what(value)}", hint if _is_scalar(value) else "")
+            raise self.error(name, f"must be {words}, not {what(value)}", hint if is_scalar(value) else "")
         return value
 
-    def _items(self, name: str, kind: type[T], what: str, hint: str = "") -> tuple[T, ...] | None:
+    def _items(self, name: str, kind: type[T], words: str, hint: str = "") -> tuple[T, ...] | None:
         if self.data.get(name) is None:
             return None
         items: list[T] = []
         for path, value in self._list(name):
+            if value is None:  # encoding/json leaves Go's zero value
+                items.append(kind())
+                continue
             if type(value) is not kind:
                 raise self.document.error(
-                    path, f"must be {what}, not {_what(value)}", hint if _is_scalar(value) else ""
+                    path, f"must be {words}, not {what(value)}", hint if is_scalar(value) else ""
                 )
             items.append(value)
         return tuple(items)
 
 
-def _is_scalar(value: Any) -> bool:
+def is_scalar(value: Any) -> bool:
+    """Quotes would make a string of it."""
     return not isinstance(value, Mapping | Sequence)
 
 
-def _what(value: Any) -> str:
+def what(value: Any) -> str:
+    """A value of the wrong type, in a message."""
     match value:
         case None:
             return "null"

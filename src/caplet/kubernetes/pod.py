@@ -1,328 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The PodSpec of every object that has one: raw fields, None where unset, nothing defaulted.
-
-Only what decides about a container's process is here. Field names are those of k8s.io/api core/v1 `types.go`, in
-Python's spelling.
-"""
+"""The Pods of a manifest: found in every object that has some, checked as the API server would, read as values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from caplet.errors import InvalidInput
-from caplet.kubernetes.document import Document, Mapping, Sequence, dotted
+from caplet.errors import InvalidInput, ManyInvalid
+from caplet.kubernetes import decode
+from caplet.kubernetes.document import Document, Mapping
 from caplet.kubernetes.fields import Fields
+from caplet.kubernetes.objects import TEMPLATES, Found, objects, pods_in
+from caplet.kubernetes.podspec import Container, PodSpec
+from caplet.kubernetes.schema import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
-    from caplet.kubernetes.document import Path
-
-TEMPLATES: dict[str, Path] = {
-    "Pod": ("spec",),
-    "PodTemplate": ("template", "spec"),
-    "ReplicationController": ("spec", "template", "spec"),
-    "ReplicaSet": ("spec", "template", "spec"),
-    "Deployment": ("spec", "template", "spec"),
-    "StatefulSet": ("spec", "template", "spec"),
-    "DaemonSet": ("spec", "template", "spec"),
-    "Job": ("spec", "template", "spec"),
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-}
-"""Kind and where its PodSpec is: pod-security-admission, admission/admission.go DefaultPodSpecExtractor."""
-
-MAX_ID = (1 << 31) - 1
-"""pkg/apis/core/validation: runAsUser and runAsGroup `must be between 0 and 2147483647, inclusive`."""
-
-_POD_CONTEXT = frozenset(
-    {
-        "appArmorProfile", "fsGroup", "fsGroupChangePolicy", "runAsGroup", "runAsNonRoot", "runAsUser",
-        "seLinuxChangePolicy", "seLinuxOptions", "seccompProfile", "supplementalGroups",
-        "supplementalGroupsPolicy", "sysctls", "windowsOptions",
-    }
-)  # fmt: skip
-_CONTAINER_CONTEXT = frozenset(
-    {
-        "allowPrivilegeEscalation", "appArmorProfile", "capabilities", "privileged", "procMount",
-        "readOnlyRootFilesystem", "runAsGroup", "runAsNonRoot", "runAsUser", "seLinuxOptions",
-        "seccompProfile", "windowsOptions",
-    }
-)  # fmt: skip
-"""core/v1 of Kubernetes 1.36. A field of one level on the other, such as a Pod's `capabilities`, is unknown there."""
+__all__ = [
+    "TEMPLATES",
+    "Container",
+    "PodSpec",
+    "Reading",
+    "container_named",
+    "pod_specs",
+    "pods",
+    "read",
+    "the_pod",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Sysctl:
-    name: str
-    value: str
+@dataclass(slots=True)
+class Reading:
+    """What a manifest has, and what is wrong with it."""
+
+    pods: list[PodSpec] = field(default_factory=list)
+    """Of the objects that have nothing wrong with them."""
+    problems: list[InvalidInput] = field(default_factory=list)
+    """In the order of the text."""
+
+    def raise_problems(self) -> None:
+        if len(self.problems) == 1:
+            raise self.problems[0]
+        if self.problems:
+            raise ManyInvalid(tuple(self.problems))
 
 
-@dataclass(frozen=True, slots=True)
-class PodSecurityContext:
-    """core/v1 PodSecurityContext."""
-
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    run_as_non_root: bool | None = None
-    supplemental_groups: tuple[int, ...] = ()
-    supplemental_groups_policy: str | None = None
-    fs_group: int | None = None
-    sysctls: tuple[Sysctl, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSecurityContext:
-    """core/v1 SecurityContext."""
-
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    run_as_non_root: bool | None = None
-    privileged: bool | None = None
-    allow_privilege_escalation: bool | None = None
-    read_only_root_filesystem: bool | None = None
-    proc_mount: str | None = None
-    add: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
+def read(documents: Iterable[Document]) -> Reading:
+    """Every Pod of every document, and every problem: one bad object does not hide the others."""
+    reading = Reading()
+    for document in documents:
+        for found in objects(document):
+            if isinstance(found, InvalidInput):
+                reading.problems.append(found)
+            else:
+                _read_object(reading, document, found)
+    return reading
 
 
-@dataclass(frozen=True, slots=True)
-class EnvVar:
-    name: str
-    value: str | None
-    """None where it comes from elsewhere (`valueFrom`)."""
+def pods(documents: Iterable[Document]) -> list[PodSpec]:
+    """Every Pod of every document. Raises InvalidInput, or ManyInvalid, where any object is wrong."""
+    reading = read(documents)
+    reading.raise_problems()
+    return reading.pods
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeMount:
-    name: str
-    mount_path: str
-    read_only: bool = False
-    sub_path: str = ""
+def pod_specs(document: Document) -> list[PodSpec]:
+    """As `pods`, of one document: of the object that it is, or of all in a List."""
+    return pods((document,))
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
-    """core/v1 Container."""
-
-    path: Path
-    """In its document."""
-    name: str
-    image: str | None = None
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    working_dir: str | None = None
-    env: tuple[EnvVar, ...] = ()
-    env_from: bool = False
-    volume_mounts: tuple[VolumeMount, ...] = ()
-    stdin: bool = False
-    security_context: ContainerSecurityContext = ContainerSecurityContext()
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    name: str
-    kind: str
-    """The one key beside the name: emptyDir, configMap, ..."""
+def _read_object(reading: Reading, document: Document, found: Found) -> None:
+    if found.type is not None:
+        wrong = problems(document, found.path, found.value, found.type)
+        if wrong:
+            reading.problems += wrong
+            return
+    try:
+        for path, more in pods_in(document, found):
+            value = document.at(path)
+            wrong = problems(document, path, value, "PodSpec", more) if found.type is None else []
+            reading.problems += wrong
+            if not wrong:
+                reading.pods.append(_pod_spec(document, found, path, named=not more))
+    except InvalidInput as error:
+        reading.problems.append(error)
 
 
-@dataclass(frozen=True, slots=True)
-class PodSpec:
-    """core/v1 PodSpec, with what of the object around it matters to its containers."""
-
-    document: Document
-    path: Path
-    kind: str
-    name: str
-    namespace: str = ""
-    uid: str = ""
-    containers: tuple[Container, ...] = ()
-    init_containers: tuple[Container, ...] = ()
-    ephemeral_containers: tuple[Container, ...] = ()
-    security_context: PodSecurityContext = PodSecurityContext()
-    host_network: bool | None = None
-    host_pid: bool | None = None
-    host_ipc: bool | None = None
-    host_users: bool | None = None
-    hostname: str | None = None
-    os: str | None = None
-    volumes: tuple[Volume, ...] = ()
-
-    @property
-    def every_container(self) -> tuple[Container, ...]:
-        """In the order of Pod Security: init, then the containers, then ephemeral ones."""
-        return (*self.init_containers, *self.containers, *self.ephemeral_containers)
-
-
-Object: TypeAlias = "tuple[Path, Mapping]"
-
-
-def pod_specs(document: Document) -> Iterator[PodSpec]:
-    """The PodSpecs of a document: of the object that it is, or of all in a List. Other kinds have none."""
-    for path, value in _objects(document, (), document.data):
-        top = Fields(document, path, value)
-        kind = top.text("kind")
-        if kind in TEMPLATES:
-            yield _pod_spec(top, kind)
-
-
-def _objects(document: Document, path: Path, value: object) -> Iterator[Object]:
-    if not isinstance(value, Mapping):
-        raise document.error(path, "not a Kubernetes object", "a manifest has apiVersion, kind and metadata")
-    kind = value.get("kind")
-    if not isinstance(kind, str) or not kind:
-        raise document.error(path, "the object has no kind", "a manifest has apiVersion, kind and metadata")
-    items = value.get("items")
-    if kind.endswith("List") and isinstance(items, Sequence):
-        for index, item in enumerate(items):
-            yield from _objects(document, (*path, "items", index), item)
-    else:
-        yield path, value
-
-
-def _pod_spec(top: Fields, kind: str) -> PodSpec:
-    spec = top
-    for step in TEMPLATES[kind]:
-        inner = spec.object(str(step))
-        if inner is None:
-            missing = dotted(TEMPLATES[kind])
-            raise top.error(None, f"this {kind} has no {missing}")
-        spec = inner
-    metadata = top.object("metadata")
-
-    def meta(name: str) -> str:
-        return (metadata.text(name) if metadata else None) or ""
-
+def _pod_spec(document: Document, found: Found, path: tuple[str | int, ...], *, named: bool) -> PodSpec:
+    spec = Fields.of(document, path, document.at(path))
     system = spec.object("os")
-    return PodSpec(
-        document=top.document,
-        path=spec.path,
-        kind=kind,
-        name=meta("name"),
-        namespace=meta("namespace"),
-        uid=meta("uid"),
-        containers=_containers(spec, "containers"),
-        init_containers=_containers(spec, "initContainers"),
-        ephemeral_containers=_containers(spec, "ephemeralContainers"),
-        security_context=_pod_security_context(spec.object("securityContext")),
+    metadata_path = (*path[:-1], "metadata")
+    pod = PodSpec(
+        document=document,
+        path=path,
+        kind=found.kind,
+        name=_meta(found, "name") or _meta(found, "generateName"),
+        namespace=_meta(found, "namespace"),
+        uid=_meta(found, "uid"),
+        containers=decode.containers(spec, "containers", "container", named=named),
+        init_containers=decode.containers(spec, "initContainers", "init", named=named),
+        ephemeral_containers=decode.containers(spec, "ephemeralContainers", "ephemeral", named=named),
+        security_context=decode.pod_security_context(spec.object("securityContext")),
         host_network=spec.boolean("hostNetwork"),
         host_pid=spec.boolean("hostPID"),
         host_ipc=spec.boolean("hostIPC"),
         host_users=spec.boolean("hostUsers"),
         hostname=spec.text("hostname"),
         os=system.text("name") if system else None,
-        volumes=tuple(_volume(fields) for fields in spec.objects("volumes")),
+        volumes=tuple(decode.volume(fields) for fields in spec.objects("volumes")),
+        api_version=found.api_version,
+        object_path=found.path,
+        annotations=_strings(document, (*metadata_path, "annotations")),
+        labels=_strings(document, (*metadata_path, "labels")),
+        metadata_path=metadata_path,
+        share_process_namespace=spec.boolean("shareProcessNamespace"),
+        runtime_class_name=spec.text("runtimeClassName"),
+        service_account_name=spec.text("serviceAccountName") or spec.text("serviceAccount"),
+        automount_service_account_token=spec.boolean("automountServiceAccountToken"),
+        restart_policy=spec.text("restartPolicy"),
+        node_name=spec.text("nodeName"),
+        node_selector=_strings(document, (*path, "nodeSelector")),
     )
+    if not pod.containers:
+        raise spec.error("containers", "no containers", "a Pod needs at least one")
+    _distinct_names(pod)
+    return pod
 
 
-def _containers(spec: Fields, name: str) -> tuple[Container, ...]:
-    found = tuple(_container(fields) for fields in spec.objects(name))
-    names = [container.name for container in found]
-    for container in found:
-        if names.count(container.name) > 1:
-            raise spec.document.error(
+def _distinct_names(pod: PodSpec) -> None:
+    """pkg/apis/core/validation: names are unique over the three lists."""
+    seen: set[str] = set()
+    for container in pod.every_container:
+        if container.name in seen:
+            raise pod.document.error(
                 (*container.path, "name"), f"{container.name!r} is the name of two containers"
             )
-    return found
+        if container.name:
+            seen.add(container.name)
 
 
-def _container(fields: Fields) -> Container:
-    name = fields.text("name")
-    if not name:
-        raise fields.error(None, "the container has no name")
-    return Container(
-        path=fields.path,
-        name=name,
-        image=fields.text("image"),
-        command=fields.strings("command") or (),
-        args=fields.strings("args") or (),
-        working_dir=fields.text("workingDir"),
-        env=tuple(_env(entry) for entry in fields.objects("env")),
-        env_from=bool(fields.objects("envFrom")),
-        volume_mounts=tuple(_volume_mount(entry) for entry in fields.objects("volumeMounts")),
-        stdin=bool(fields.boolean("stdin")),
-        security_context=_container_security_context(fields.object("securityContext")),
-    )
+def _meta(found: Found, name: str) -> str:
+    metadata = found.value.get("metadata")
+    value = metadata.get(name) if isinstance(metadata, Mapping) else None
+    return value if isinstance(value, str) else ""
 
 
-def _env(fields: Fields) -> EnvVar:
-    name = fields.text("name")
-    if not name:
-        raise fields.error(None, "the environment variable has no name")
-    return EnvVar(name, None if fields.object("valueFrom") else fields.text("value") or "")
-
-
-def _volume_mount(fields: Fields) -> VolumeMount:
-    name, path = fields.text("name"), fields.text("mountPath")
-    if not name or not path:
-        raise fields.error(None, "a volume mount needs name and mountPath")
-    return VolumeMount(name, path, bool(fields.boolean("readOnly")), fields.text("subPath") or "")
-
-
-def _volume(fields: Fields) -> Volume:
-    name = fields.text("name")
-    if not name:
-        raise fields.error(None, "the volume has no name")
-    kinds = [key for key, value in fields.data.items() if key != "name" and value is not None]
-    return Volume(name, kinds[0] if kinds else "emptyDir")
-
-
-def _pod_security_context(fields: Fields | None) -> PodSecurityContext:
-    if fields is None:
-        return PodSecurityContext()
-    fields.only(_POD_CONTEXT)
-    return PodSecurityContext(
-        run_as_user=_id(fields, "runAsUser"),
-        run_as_group=_id(fields, "runAsGroup"),
-        run_as_non_root=fields.boolean("runAsNonRoot"),
-        supplemental_groups=fields.integers("supplementalGroups") or (),
-        supplemental_groups_policy=_one_of(fields, "supplementalGroupsPolicy", ("Merge", "Strict")),
-        fs_group=_id(fields, "fsGroup"),
-        sysctls=tuple(_sysctl(entry) for entry in fields.objects("sysctls")),
-    )
-
-
-def _container_security_context(fields: Fields | None) -> ContainerSecurityContext:
-    if fields is None:
-        return ContainerSecurityContext()
-    fields.only(_CONTAINER_CONTEXT)
-    capabilities = fields.object("capabilities")
-    if capabilities is not None:
-        capabilities.only(("add", "drop"))
-    return ContainerSecurityContext(
-        run_as_user=_id(fields, "runAsUser"),
-        run_as_group=_id(fields, "runAsGroup"),
-        run_as_non_root=fields.boolean("runAsNonRoot"),
-        privileged=fields.boolean("privileged"),
-        allow_privilege_escalation=fields.boolean("allowPrivilegeEscalation"),
-        read_only_root_filesystem=fields.boolean("readOnlyRootFilesystem"),
-        proc_mount=_one_of(fields, "procMount", ("Default", "Unmasked")),
-        add=(capabilities.strings("add") if capabilities else None) or (),
-        drop=(capabilities.strings("drop") if capabilities else None) or (),
-    )
-
-
-def _sysctl(fields: Fields) -> Sysctl:
-    name, value = fields.text("name"), fields.text("value")
-    if not name:
-        raise fields.error(None, "the sysctl has no name")
-    if value is None:
-        raise fields.error(None, f"the sysctl {name} has no value")
-    return Sysctl(name.replace("/", "."), value)
-
-
-def _id(fields: Fields, name: str) -> int | None:
-    value = fields.integer(name)
-    if value is not None and not 0 <= value <= MAX_ID:
-        raise fields.error(name, f"must be between 0 and {MAX_ID}, inclusive, not {value}")
-    return value
-
-
-def _one_of(fields: Fields, name: str, values: tuple[str, ...]) -> str | None:
-    value = fields.text(name)
-    if value is not None and value not in values:
-        raise fields.error(name, f"{value!r} is not one of {', '.join(values)}")
-    return value
+def _strings(document: Document, path: tuple[str | int, ...]) -> dict[str, str]:
+    value = document.at(path)
+    if not isinstance(value, Mapping):
+        return {}
+    return {key: item or "" for key, item in value.items() if item is None or isinstance(item, str)}
 
 
 def container_named(pod: PodSpec, name: str | None) -> Container:
@@ -337,15 +165,15 @@ def container_named(pod: PodSpec, name: str | None) -> Container:
         names = ", ".join(container.name for container in pod.containers)
         raise pod.document.error(
             (*pod.path, "containers"),
-            f"{len(pod.containers) or 'no'} containers",
-            f"name one with --container: {names}" if names else "",
+            f"{len(pod.containers)} containers",
+            f"name one with --container: {names}",
         )
     return pod.containers[0]
 
 
 def the_pod(documents: list[Document], name: str) -> PodSpec:
     """The one PodSpec of a manifest. `name` is the file's, for messages."""
-    found = [pod for document in documents for pod in pod_specs(document)]
+    found = pods(documents)
     if not found:
         kinds = ", ".join(TEMPLATES)
         raise InvalidInput(f"{name}: no Pod in it", f"kinds that have one: {kinds}, or a List of them")

@@ -9,11 +9,13 @@ every file already is as it is wanted.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from caplet.errors import CapletError, ImageError, InvalidInput
+from caplet.image import meant
 from caplet.image.attached import attached
 from caplet.image.carry import carry
 from caplet.image.compression import Compression, detect
@@ -176,8 +178,13 @@ def change(subject: Image | Index, chooser: Chooser, manner: Manner) -> Change:
     return _with_stale(Change(subject, after, tuple(changes)))
 
 
-def locate(image: Image, files: TopDown, path: bytes) -> Resolved:
-    """The regular file at a path. InvalidInput where there is none: with the nearest name, or with what is there."""
+def locate(image: Image, files: TopDown, path: bytes, behind: str = "") -> Resolved:
+    """The regular file at a path. InvalidInput where there is none: with the nearest name, or with what is there.
+
+    `behind` is what the command line has behind the path, for the hint that says what to write.
+    """
+    if not path.startswith(b"/"):
+        raise _relative(image, files, path, behind)
     try:
         found = files.resolve(path)
     except NotFound:
@@ -189,6 +196,16 @@ def locate(image: Image, files: TopDown, path: bytes) -> Resolved:
             f"{shown(path)}{via} is {_KINDS[found.node.kind]}: only a regular file has capabilities"
         )
     return found
+
+
+def _relative(image: Image, files: TopDown, path: bytes, behind: str) -> InvalidInput:
+    if not path:
+        return InvalidInput("the path of a file is empty", "write it from the image's root, as /usr/bin/app")
+    found = meant.named(files, image.config, path)
+    message = f"{shown(path)}: a path in the image begins with /"
+    if found is None:
+        return InvalidInput(message, "there is no such program in the image, neither at / nor along its PATH")
+    return InvalidInput(message, f"write {shown(found)}{behind}")
 
 
 _KINDS = {
@@ -266,19 +283,19 @@ def capability(node: Node) -> bytes | None:
 
 def _change_image(image: Image, chooser: Chooser, manner: Manner) -> ImageChange:
     layers = (manner.progress or Progress()).watched(image.layers)
-    files = TopDown(layers, chooser.wanted(image), manner.spool)
-    edits = _unique(files, chooser.edits(image, files))
-    told = tuple(_file_change(files, edit) for edit in edits)
-    values = {one.path: one.after for one in told if one.changed}
-    if not values:
-        return ImageChange(image, image, told, ())
-    history = History(_history(manner.verb, values), comment=f"caplet {manner.verb} --{manner.way.value}")
-    if manner.way is Way.REWRITE:
-        return _rewritten(image, files, told, values, history, manner)
-    with LayerWriter(manner.compression, manner.spool) as out:
-        carry(files, values, CAPABILITY, out.write)
-        layer = out.finish()
-    return ImageChange(image, image.append(layer, history), told, (len(image.layers),))
+    with closing(TopDown(layers, chooser.wanted(image), manner.spool)) as files:
+        edits = _unique(files, chooser.edits(image, files))
+        told = tuple(_file_change(files, edit) for edit in edits)
+        values = {one.path: one.after for one in told if one.changed}
+        if not values:
+            return ImageChange(image, image, told, ())
+        history = History(_history(manner.verb, values), comment=f"caplet {manner.verb} --{manner.way.value}")
+        if manner.way is Way.REWRITE:
+            return _rewritten(image, files, told, values, history, manner)
+        with LayerWriter(manner.compression, manner.spool) as out:
+            carry(files, values, CAPABILITY, out.write)
+            layer = out.finish()
+        return ImageChange(image, image.append(layer, history), told, (len(image.layers),))
 
 
 def _rewritten(

@@ -7,7 +7,6 @@ kept as it came: a change replaces or appends single fields, everything else (He
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -150,6 +149,8 @@ def source_date() -> str:
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return ""
+    import datetime as dt  # which most calls need not load
+
     try:
         moment = dt.datetime.fromtimestamp(int(text), tz=dt.UTC)
     except (ValueError, OverflowError, OSError):

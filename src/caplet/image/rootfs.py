@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +16,7 @@ from caplet.image.content import side_by_side
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import CAPABILITY, Directory, Node, child, unpack
 from caplet.image.overlay import drop_whiteouts, merge
+from caplet.image.readahead import GivenUp, until
 from caplet.image.rootpath import clean
 from caplet.image.tarreader import TarReader
 from caplet.image.tarwriter import TarWriter
@@ -60,10 +59,6 @@ class Resolved:
 
 class NotFound(InvalidInput):
     """There is no such file in the image."""
-
-
-class _Cancelled(Exception):
-    """Another layer failed: this one need not be read on."""
 
 
 class Rootfs:
@@ -214,6 +209,8 @@ class Rootfs:
 
     def _nearest(self, at: bytes, directory: Directory, name: bytes) -> str:
         """The same name in another directory, or one that is nearly so in this one."""
+        import difflib
+
         comparable = (other for other in directory.children if abs(len(other) - len(name)) < MAX_MISTYPED)
         names = [_text(other) for other in itertools.islice(comparable, MAX_COMPARED)]
         near = difflib.get_close_matches(_text(name), names, n=1) if len(name) <= MAX_COMPARED_LENGTH else ()
@@ -282,7 +279,7 @@ def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper
         upper = Upper(index, memory)
         try:
             with _naming(index):
-                upper.apply(budget.counted(watch(index, TarReader(_until(stop, layers[index].chunks())))))
+                upper.apply(budget.counted(watch(index, TarReader(until(stop, layers[index].chunks())))))
         except BaseException:
             stop.set()
             raise
@@ -291,6 +288,8 @@ def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper
     workers = min(workers, len(layers), os.cpu_count() or 1)
     if workers <= 1:
         return [read(index) for index in range(len(layers))]
+    from concurrent.futures import ThreadPoolExecutor  # takes as long to load as reading a small image
+
     with side_by_side(workers), ThreadPoolExecutor(workers, "layer") as pool:
         largest_first = sorted(range(len(layers)), key=lambda index: -getattr(layers[index], "size", 0))
         started = {index: pool.submit(read, index) for index in largest_first}
@@ -301,16 +300,9 @@ def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper
             stop.set()
             raise
     for error in errors:
-        if not isinstance(error, _Cancelled):
+        if not isinstance(error, GivenUp):
             raise error
     return [future.result() for future in futures]
-
-
-def _until(stop: threading.Event, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    for chunk in chunks:
-        if stop.is_set():
-            raise _Cancelled
-        yield chunk
 
 
 class _Budget:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING
 
 from caplet.errors import ImageError
@@ -55,6 +54,8 @@ class Spool:
             size -= len(piece)
 
     def _spill(self) -> None:
+        import tempfile
+
         try:
             if self._file is None:
                 # O_TMPFILE where the file system has it, else unlinked at once.

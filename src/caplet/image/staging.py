@@ -12,8 +12,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ class Staging:
 
     def _create(self) -> bool:
         """Create and lock it; False where another process took it for abandoned before the lock was on it."""
-        self.path = os.path.join(self._parent, self._prefix + secrets.token_hex(6))
+        self.path = os.path.join(self._parent, self._prefix + os.urandom(6).hex())
         try:
             self.fd = self._open()
         except FileNotFoundError:
@@ -101,6 +99,8 @@ def _locked(path: str) -> Iterator[str]:
 
 def _remove(path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
     else:
         os.unlink(path)

@@ -17,12 +17,14 @@ from caplet.errors import CapletError, InvalidInput
 from caplet.image.apply import Upper, inherit_one
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import Directory, Node, child
+from caplet.image.readahead import ReadAhead, until
 from caplet.image.rootfs import MAX_ENTRIES, MAX_LINKS, HasChunks, NotFound, Resolved
 from caplet.image.rootpath import clean, lstat, root_path
 from caplet.image.spool import Spool
 from caplet.image.tarreader import TarReader
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 MAX_KEPT = 1 << 30
@@ -34,6 +36,8 @@ class _Layer:
     """A layer that was read."""
 
     upper: Upper
+    spool: Spool
+    """Content that was kept."""
     owners: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Entry number -> user and group by name, where the entry has them."""
     kept: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -51,11 +55,14 @@ class TopDown:
         """`wanted` says whose content to keep when its layer is read; `directory` is where it may lie meanwhile."""
         self._layers = tuple(layers)
         self._wanted = wanted
-        self._read: dict[int, _Layer] = {}
+        self._reading = ReadAhead(self._read)
         self._settled: dict[int, bool] = {}
         """By id(): directories whose metadata is final -> whether any layer names them."""
-        self._spool = Spool(directory)
+        self._directory = directory
         self._entries = 0
+        """Of all layers together. Threads count it without a lock: it is a guard, not an account."""
+        self._kept = 0
+        """Bytes in all spools, counted likewise."""
 
     # Looking up
 
@@ -128,11 +135,12 @@ class TopDown:
 
     def content(self, node: Node) -> Iterator[bytes]:
         """The bytes of a file: as kept, else read from its layer once more."""
-        place = self._layer(node.layer).kept.get(node.entry)
+        layer = self._layer(node.layer)
+        place = layer.kept.get(node.entry)
         if place is None:
             yield from self._reread(node)
             return
-        yield from self._spool.read(*place)
+        yield from layer.spool.read(*place)
 
     def read(self, node: Node, limit: int | None = None) -> bytes:
         """A file's content, at most `limit` bytes from its beginning."""
@@ -163,7 +171,11 @@ class TopDown:
     @property
     def layers_read(self) -> frozenset[int]:
         """Indexes of the layers that the answers needed so far."""
-        return frozenset(self._read)
+        return self._reading.asked
+
+    def close(self) -> None:
+        """Give up layers that are being read ahead: what there was to ask has been asked."""
+        self._reading.close()
 
     # The stack of layers
 
@@ -221,15 +233,16 @@ class TopDown:
     # Reading
 
     def _layer(self, index: int) -> _Layer:
-        if index not in self._read:
-            layer = _Layer(Upper(index))
-            try:
-                reader = TarReader(self._layers[index].chunks())
-                layer.upper.apply(self._watched(reader, layer))
-            except CapletError as error:
-                raise type(error)(f"layer {index}: {error.message}", error.hint) from None
-            self._read[index] = layer
-        return self._read[index]
+        return self._reading.get(index)
+
+    def _read(self, index: int, stop: threading.Event) -> _Layer:
+        layer = _Layer(Upper(index), Spool(self._directory))
+        try:
+            reader = TarReader(until(stop, self._layers[index].chunks()))
+            layer.upper.apply(self._watched(reader, layer))
+        except CapletError as error:
+            raise type(error)(f"layer {index}: {error.message}", error.hint) from None
+        return layer
 
     def _watched(self, reader: TarReader, layer: _Layer) -> Iterable[Entry]:
         """The entries, with a look at each before it is unpacked."""
@@ -241,8 +254,9 @@ class TopDown:
                 layer.owners[number] = (entry.uname, entry.gname)
             if entry.kind is Kind.DIRECTORY and clean(entry.name) == b"/":
                 layer.root_entry = entry
-            if self._wanted(entry) and entry.kind is Kind.FILE and self._spool.size + entry.size <= MAX_KEPT:
-                layer.kept[number] = self._spool.add(reader.content())
+            if self._wanted(entry) and entry.kind is Kind.FILE and self._kept + entry.size <= MAX_KEPT:
+                self._kept += entry.size
+                layer.kept[number] = layer.spool.add(reader.content())
             yield entry
 
     def _reread(self, node: Node) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ A `Caps` is the kernel's kernel_cap_t: 64 bits, of which this version knows the 
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from enum import IntEnum
@@ -202,6 +201,8 @@ def nearest(word: str, names: Collection[str]) -> str:
     """`; did you mean X?`, or nothing where no name is near."""
     if len(word) > _LONGEST_WORTH_A_GUESS:
         return ""
+    import difflib
+
     begun = [name for name in names if len(word) > 2 and name.startswith(word)]
     close = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

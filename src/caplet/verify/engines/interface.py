@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every real engine offers: is it here, in which version, and a session that runs containers of one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from caplet.image.image import Image
+    from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.verify.seen import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """An engine and the OCI runtime that it calls, as they call themselves."""
+
+    engine: str
+    engine_version: str
+    """Empty where the engine is caplet's own description of one."""
+    runtime: str
+    runtime_version: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.engine_version} / {self.runtime} {self.runtime_version}"
+
+    @property
+    def node(self) -> str:
+        """As `explain --on` spells it."""
+        return f"{self.engine}:{self.engine_version}+{self.runtime}:{self.runtime_version}"
+
+
+class Session(Protocol):
+    """An engine that has the image."""
+
+    def run(self, pod: PodSpec, container: Container, seconds: float = ...) -> Seen:
+        """Run the container; where it has not ended after `seconds`, end it."""
+        ...
+
+
+class RealEngine(Protocol):
+    """An engine of this machine."""
+
+    @property
+    def name(self) -> str: ...
+
+    def lacks(self) -> str:
+        """What is missing for using it, empty where nothing is."""
+        ...
+
+    def versions(self) -> Versions:
+        """Asked of the engine. Raises Unavailable where it does not answer."""
+        ...
+
+    def session(self, image: Image) -> AbstractContextManager[Session]:
+        """Give it the image, and take back everything in the end."""
+        ...
+
+
+SECONDS = 1.0
+"""How long a container may run by default: what is looked for is there in the first milliseconds."""

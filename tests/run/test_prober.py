@@ -32,12 +32,48 @@ def test_urls(url: str, probe: Probe) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["", ":80", "http:", "http:///x", "https://:443/", "ftp://:80/", "http://:99999/", "http://:x/", "http://u@:80/", "http://:80/\r\nX: y", "http://[::1"],
-)  # fmt: skip
-def test_what_is_no_url_to_probe(url: str) -> None:
-    with pytest.raises(InvalidInput, match="not a URL to probe"):
+    ("url", "why", "hint"),
+    [
+        ("", "does not begin with http://", "write http://:80/"),
+        ("80", "does not begin with http://", "write http://:80/"),
+        (":8080/x", "does not begin with http://", "write http://:8080/x"),
+        ("localhost:80", "does not begin with http://", "write http://localhost:80/"),
+        ("http:", "does not begin with http://", ""),
+        ("https://:443/", "only http:// is asked", "a server that speaks TLS alone cannot be probed"),
+        ("HTTPS://:443/", "only http:// is asked", "speaks TLS alone"),
+        ("ftp://:80/", "only http:// is asked", "write http://:80/"),
+        ("http://", "no port is named", "write it as http://:80/"),
+        ("http:///x", "no port is named", "write it as http://:80/"),
+        ("http://:0/", "its port is not a number from 1 to 65535", "http://:80/"),
+        ("http://:99999/", "its port is not a number from 1 to 65535", "http://:80/"),
+        ("http://:-1/", "its port is not a number from 1 to 65535", "http://:80/"),
+        ("http://:x/", "its port is not a number from 1 to 65535", "http://:80/"),
+        ("http://u@:80/", "no user name is sent", "http://:80/"),
+        ("http://[::1", "Invalid IPv6 URL", "http://:80/"),
+        ("http://:80/\r\nX: y", "not a URL to probe", "%20"),
+        ("http://:80/a b", "not a URL to probe", "%20"),
+        ("http://:80/caf\u00e9", "not a URL to probe", "%20"),
+    ],
+)
+def test_what_is_no_url_to_probe(url: str, why: str, hint: str) -> None:
+    with pytest.raises(InvalidInput, match="not a URL to probe") as caught:
         Probe.parse(url)
+    assert why in caught.value.message
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.2", "0.0.0.0", "[::1]", "web.localhost"])  # noqa: S104
+def test_hosts_of_a_network_that_has_loopback_alone(host: str) -> None:
+    Probe.parse(f"http://{host}:80/").check_host(host_network=False)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "example.com", "web", "[fe80::1]"])
+def test_hosts_that_only_the_machine_reaches(host: str) -> None:
+    probe = Probe.parse(f"http://{host}:80/x")
+    probe.check_host(host_network=True)
+    with pytest.raises(InvalidInput, match="has loopback alone") as caught:
+        probe.check_host(host_network=False)
+    assert caught.value.hint == "leave the host out: http://:80/x"
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from caplet.cli.settings import Settings
 from caplet.cli.terminal import printable
 from caplet.errors import CapletError, InvalidInput
 
@@ -20,10 +21,21 @@ MAX_MANIFEST = 64 << 20
 """Bytes of a manifest; see caplet.kubernetes.document."""
 
 EXIT_OURS = 125
-"""Everything that goes wrong before the runtime has the container: podman-run(1) "Exit Status"."""
+"""Everything that goes wrong on our side, wrong options too: podman-run(1) "Exit Status" (`podman run --foo` is its example)."""
 
 
-@click.command()
+class RunCommand(click.Command):
+    """Whatever goes wrong on our side exits with 125, a wrong option too: 2 may be what the container says."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if parent is not None:
+            parent.ensure_object(Settings).failure = EXIT_OURS
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=RunCommand)
 @click.argument("manifest", metavar="POD.yaml")
 @click.option("--container", metavar="NAME", help="Which container.  [default: the only one]")
 @click.option(
@@ -65,7 +77,9 @@ EXIT_OURS = 125
     show_default=True,
     help="Form of the report.",
 )
+@click.pass_context
 def command(
+    ctx: click.Context,
     manifest: str,
     container: str | None,
     images: tuple[str, ...],
@@ -89,11 +103,8 @@ def command(
     """
     from caplet.run.rootless import as_root
 
-    try:
-        return as_root(lambda: _run(manifest, container, images, engine, runtime, probe, timeout, output))
-    except CapletError as error:
-        error.exit_code = EXIT_OURS
-        raise
+    _check_timeout(ctx, timeout, probe)
+    return as_root(lambda: _run(manifest, container, images, engine, runtime, probe, timeout, output))
 
 
 def _run(
@@ -151,6 +162,15 @@ def _run(
     return result.exit_code
 
 
+def _check_timeout(ctx: click.Context, timeout: float, probe: str | None) -> None:
+    if timeout != timeout:  # noqa: PLR0124  # not a number: click's range lets it through
+        raise click.BadParameter("not a number of seconds", ctx, param_hint="'--timeout'")
+    if probe is None and ctx.get_parameter_source("timeout") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError(
+            "--timeout says how long --probe tries; without --probe the container runs until it ends.", ctx
+        )
+
+
 def _read(manifest: str) -> bytes:
     if manifest == "-":
         return sys.stdin.buffer.read(MAX_MANIFEST + 1)
@@ -158,7 +178,14 @@ def _read(manifest: str) -> bytes:
         with open(manifest, "rb") as file:
             return file.read(MAX_MANIFEST + 1)
     except OSError as error:
-        raise CapletError(f"{manifest}: {error.strerror}") from None
+        if re.match(r"(oci|oci-archive|docker-archive):", manifest):
+            raise CapletError(
+                f"{manifest} is an image, and a Pod says how it runs",
+                f"caplet run POD.yaml --image {manifest}",
+            ) from None
+        raise CapletError(
+            f"{manifest}: {error.strerror}", "name one manifest, or - for standard input"
+        ) from None
 
 
 def _images(options: tuple[str, ...]) -> dict[str, str]:
@@ -167,6 +194,8 @@ def _images(options: tuple[str, ...]) -> dict[str, str]:
     for option in options:
         match = re.fullmatch(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)=(.+)", option)
         name, reference = (match[1], match[2]) if match else ("", option)
+        if not reference:
+            raise InvalidInput("--image names no image", "write it as --image oci:DIR[:TAG], or leave it out")
         if name in images:
             raise InvalidInput(f"--image {option}: there is one for {name or 'every container'} already")
         images[name] = reference

@@ -17,7 +17,7 @@ from caplet.errors import InvalidInput, Unavailable
 from caplet.run import init, keeper, linux, network, unpack
 from caplet.run.available import own_credentials, within
 from caplet.run.failure import EXIT_RUNTIME_FAILED, exit_code_of
-from caplet.run.prober import Probe, ProbeAnswer
+from caplet.run.prober import Probe, ProbeAnswer, taken
 from caplet.run.status import Observed, parse_status
 from caplet.runtimes import runc
 
@@ -135,6 +135,13 @@ def run_container(
     _check(spec)
     network.check_sysctls(spec.sysctl, host_network=spec.host_network)
     asked = Probe.parse(probe) if probe is not None else None
+    if asked is not None:
+        asked.check_host(host_network=spec.host_network)
+        if spec.host_network and taken(asked):
+            raise Unavailable(
+                f"port {asked.port} is taken: something on this machine listens there, and hostNetwork shares it",
+                f"stop it (ss -ltnp 'sport = {asked.port}' names it), or leave hostNetwork out of the Pod",
+            )
     with contextlib.ExitStack() as stack:
         descriptors = stack.enter_context(_Descriptors())
         (archive, files), (stdout, out), (stderr, err) = (descriptors.pipe() for _ in range(3))
@@ -174,6 +181,8 @@ def run_container(
             _watch(sandbox, {stdout: 1, stderr: 2}, outputs, result, watch)
         result.stdout, result.stderr = bytes(outputs.kept[1]), bytes(outputs.kept[2])
         _explain(result)
+        if relay and not result.started:
+            _pass_on_the_runtimes(result)
         if asked is not None and result.probe is None:
             result.probe = ProbeAnswer(error="the container ended before it answered")
         return result
@@ -250,6 +259,7 @@ def _watch(
                     if messages is None:
                         selector.unregister(sandbox)
                         if not result.started:
+                            outputs.relay = False  # no program wrote it: see _pass_on_the_runtimes
                             read_output()
                 elif data := os.read(key.fd, 65536):
                     outputs.take(pipes[key.fd], data)
@@ -282,6 +292,16 @@ def _explain(result: RunResult) -> None:
     lines = result.stderr.decode(errors="replace").strip().splitlines()
     result.error = lines[-1] if lines else "the sandbox ended before the container started"
     result.exit_code = exit_code_of(result.error)
+
+
+def _pass_on_the_runtimes(result: RunResult) -> None:
+    """What the OCI runtime wrote where no program ran, but for the reason itself: the report has it."""
+    reason = result.error.encode()
+    for line in result.stderr.splitlines(keepends=True):
+        text = line.strip()
+        if text and text not in reason and reason not in text:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(2, line)
 
 
 @contextlib.contextmanager

@@ -28,16 +28,17 @@ class Engine:
         known = ENGINES.get(name)
         if known is None:
             raise InvalidInput(
-                f"unknown engine {name!r}{nearest(name, ENGINES)}",
-                f"known: {', '.join(map(_shown, ENGINES))}",
+                f"--on {text}: caplet run does as {_all()} would, and as no other engine yet{nearest(name, ENGINES)}",
+                "leave --on out for the newest, or name a release: "
+                + " or ".join(f"--on {one}:{versions[0]}" for one, versions in ENGINES.items()),
             )
         if not number:
             return cls(name, known[-1])
-        version = Version.parse(number)
+        version = _version(name, number)
         if Version(version.major, version.minor) not in known:
             near = min(known, key=lambda one: _distance(one, version))
             raise InvalidInput(
-                f"unknown version {name} {version}", f"the nearest that is known: --on {name}:{near}"
+                f"--on {text}: known are {_shown(name)}", f"the nearest that is known: --on {name}:{near}"
             )
         return cls(name, version)
 
@@ -45,8 +46,19 @@ class Engine:
         return f"{self.name} {self.version}"
 
 
+def _version(name: str, number: str) -> Version:
+    try:
+        return Version.parse(number)
+    except InvalidInput as error:
+        raise InvalidInput(f"--on {name}:{number}: {error.message}", f"known are {_shown(name)}") from None
+
+
+def _all() -> str:
+    return " or ".join(map(_shown, ENGINES))
+
+
 def _shown(name: str) -> str:
-    return f"{name}:{ENGINES[name][0]} to {ENGINES[name][-1]}"
+    return f"{name} {ENGINES[name][0]} to {ENGINES[name][-1]}"
 
 
 def _distance(one: Version, other: Version) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput, Unavailable
-from caplet.image.descriptor import Platform
 from caplet.image.image import Image, open_image
 from caplet.image.passwd import resolve_user
 from caplet.image.rootfs import Rootfs
@@ -19,6 +18,7 @@ from caplet.kubernetes.pod import container_named, the_pod
 from caplet.run import volumes
 from caplet.run.available import own_credentials, within
 from caplet.run.engine import Engine
+from caplet.run.foreign import this_platform
 from caplet.run.predict import predict
 from caplet.runtimes import containerd, kubelet, runc
 from caplet.runtimes.model import Refused
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from caplet.kubernetes.pod import Container, PodSpec
     from caplet.run.predict import Prediction
     from caplet.runtimes.model import SecurityContext, Spec
-
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
-"""uname -m and what images call it; others are the same (riscv64, ppc64le, s390x)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +90,6 @@ def plan(
         prediction=prediction,
         notes=(*_notes(pod, chosen, request, spec, missing), *_divergent(rootfs, prediction)),
     )
-
-
-def this_platform() -> Platform:
-    """What this machine runs."""
-    machine = os.uname().machine
-    return Platform.parse(f"linux/{MACHINES.get(machine, machine)}")
 
 
 def _reference(pod: PodSpec, container: Container, images: Mapping[str, str]) -> str:

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.image.passwd import User
-from caplet.image.program import find_program, may_execute
+from caplet.image.program import Problem, find_program, may_execute
 from caplet.kernel.credentials import Denied
 from caplet.kernel.execve import execve
 from caplet.kernel.syscalls import apply_all
 from caplet.kernel.versions import Kernel
 from caplet.run.available import own_credentials
+from caplet.run.foreign import HEAD, foreign
 from caplet.runtimes import runc
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def predict(spec: Spec, rootfs: Rootfs) -> Prediction:
     if problem is None:
         user = User(process.user.uid, process.user.gid, process.user.additional_gids)
         problem = next(filter(None, (may_execute(rootfs, link, user) for link in program.chain)), None)
+    if problem is None and (why := foreign(rootfs.read(program.file.node, HEAD))):
+        problem = Problem(errno.ENOEXEC, f"{os.fsdecode(program.file.path)} is {why}")
     if problem is not None:
         return Prediction(created, program, errno=problem.errno, reason=problem.message)
     try:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import contextlib
 import encodings.idna  # noqa: F401  # what resolving a name imports, when the files of Python may be out of reach
 import http.client
+import ipaddress
 import json
 import os
+import socket
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from caplet.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+HINT = "http://:80/ or http://:8080/healthz"
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 64 * 1024
 """Enough to see what answered; a probe is not a download. (The kubelet reads 10 KiB.)"""
@@ -36,19 +39,58 @@ class Probe:
 
     @classmethod
     def parse(cls, url: str) -> Probe:
-        hint = "write it as http://:80/ or http://:8080/healthz"
+        """InvalidInput for what cannot be asked, with the nearest that can."""
+        what = f"not a URL to probe: {url!r}"
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise InvalidInput(what, "write other characters than printable ASCII, and spaces, as %20")
+        scheme, separator, rest = url.partition("://")
+        if not separator:
+            raise InvalidInput(f"{what}: it does not begin with http://", f"write http://{_with_colon(url)}")
+        if scheme.lower() != "http":
+            raise InvalidInput(
+                f"{what}: only http:// is asked",
+                f"a server that speaks TLS alone cannot be probed; where it has a plain port too: {HINT}"
+                if scheme.lower() == "https"
+                else f"write http://{rest}",
+            )
         try:
             parts = urlsplit(url)
-            port = parts.port or 80
+            port = 80 if parts.port is None else parts.port
         except ValueError as error:
-            raise InvalidInput(f"not a URL to probe: {url!r}: {error}", hint) from error
-        if parts.scheme != "http" or not parts.netloc or parts.username is not None or not url.isprintable():
-            raise InvalidInput(f"not a URL to probe: {url!r}", hint)
+            reason = (
+                "its port is not a number from 1 to 65535" if str(error).startswith("Port") else str(error)
+            )
+            raise InvalidInput(f"{what}: {reason}", f"write it as {HINT}") from error
+        if not port:
+            raise InvalidInput(f"{what}: its port is not a number from 1 to 65535", f"write it as {HINT}")
+        if not parts.netloc or parts.username is not None:
+            reason = "no user name is sent" if parts.netloc else "no port is named"
+            raise InvalidInput(f"{what}: {reason}", f"write it as {HINT}")
         path = parts.path or "/"
         return cls(parts.hostname or LOOPBACK, port, path + (f"?{parts.query}" if parts.query else ""))
 
+    def check_host(self, *, host_network: bool) -> None:
+        """InvalidInput where the container's network namespace, which has loopback alone, cannot have that host."""
+        if host_network or self.host == "localhost" or self.host.endswith(".localhost"):
+            return
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(self.host)
+            if address.is_loopback or address.is_unspecified:
+                return
+        raise InvalidInput(
+            f"not a host to probe: {self.host}: the container's network here has loopback alone",
+            f"leave the host out: http://:{self.port}{self.path}",
+        )
+
     def __str__(self) -> str:
         return f"http://{'' if self.host == LOOPBACK else self.host}:{self.port}{self.path}"
+
+
+def _with_colon(text: str) -> str:
+    """`:80/` of `80`, `:80/`, or `localhost:80/`: the place of a URL that was written without its scheme."""
+    text = text.strip("/") or ":80"
+    place, slash, path = text.partition("/")
+    return f"{':' if place.isdecimal() else ''}{place}{slash or '/'}{path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +117,15 @@ class ProbeAnswer:
 
 NO_ANSWER = ProbeAnswer(error="the probing process ended without an answer").encoded().decode()
 """What to make of a child of fork_prober() that says nothing."""
+
+
+def taken(probe: Probe) -> bool:
+    """Whether something here answers at that place, before the container is there to do so."""
+    try:
+        with socket.create_connection((probe.host, probe.port), timeout=ATTEMPT_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def fork_prober(probe: Probe, seconds: float) -> tuple[int, int]:

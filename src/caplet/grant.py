@@ -3,28 +3,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
+from caplet.image import meant
 from caplet.image.change import ByName, Change, Edit, Manner, capability, change, locate, replaced_revision_3
 from caplet.image.elf import read_elf
+from caplet.image.imagecaps import are_caps, image_caps
 from caplet.image.interpreters import Runs, runs
 from caplet.image.node import S_ISUID
 from caplet.image.program import BINPRM_BUF_SIZE, find_program, image_argv, shebang
 from caplet.image.topdown import shown
-from caplet.kernel.filecaps import FileCaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from caplet.image.config import ImageConfig
     from caplet.image.entry import Entry
     from caplet.image.image import Image, Index
     from caplet.image.node import Node
+    from caplet.image.program import Program
     from caplet.image.topdown import TopDown
+    from caplet.kernel.filecaps import FileCaps
 
 HEAD = 1 << 16
 """Bytes of a program in which its ELF headers and PT_INTERP lie: linkers put them first."""
@@ -40,62 +44,52 @@ class Grant:
     caps: FileCaps
     path: bytes | None = None
     """Absolute path in the image; None: the program that the image's entrypoint starts."""
+    spelled: str = field(default="", compare=False)
+    """The capabilities as they were written, for messages."""
 
     @classmethod
     def parse(cls, text: str) -> Grant:
-        """`[PATH=]CAPS`: the path is absolute, which tells it from capabilities.
+        """`[PATH=]CAPS`.
 
         Both may hold `=`. The path ends at the first `=` after which capabilities follow: `/a=b=cap_net_raw=ep` is the
-        file `/a=b`.
+        file `/a=b`. A path without its slash is taken as it is, and refused when the image can tell which one is meant.
         """
-        if not text.startswith("/"):
-            return cls(_without_path(text))
-        words = text.split("=")
-        if len(words) == 1:
-            raise InvalidInput(
-                f"no capabilities given for {text}",
-                f"write {text}=cap_net_bind_service+ep, the path before the capabilities",
-            )
-        first_error: InvalidInput | None = None
-        for end in range(1, len(words)):
-            try:
-                caps = image_caps("=".join(words[end:]))
-            except InvalidInput as error:
-                first_error = first_error or error
-            else:
-                return cls(caps, os.fsencode("=".join(words[:end])))
-        assert first_error is not None
-        raise InvalidInput(f"{text}: {first_error.message}", first_error.hint)
+        if not text.startswith("/") and are_caps(text):
+            return cls(image_caps(text), None, text)
+        at = text.find("=")
+        while at >= 0:
+            if are_caps(text[at + 1 :]):
+                if at == 0:
+                    raise InvalidInput(f"{text} names no file", f"write /usr/bin/app{text}, or {text[1:]}")
+                return cls(image_caps(text[at + 1 :]), os.fsencode(text[:at]), text[at + 1 :])
+            at = text.find("=", at + 1)
+        raise _no_grant(text)
 
 
-def _without_path(text: str) -> FileCaps:
-    try:
-        return image_caps(text)
-    except InvalidInput:
-        if "/" in text or _has_caps_behind(text):
-            raise InvalidInput(
-                f"{text}: a path in the image begins with /", f"write /{text.lstrip('./')}"
-            ) from None
-        raise
-
-
-def _has_caps_behind(text: str) -> bool:
-    """Whether it is `NAME=CAPS`, with a path that lacks its slash."""
-    with contextlib.suppress(InvalidInput):
-        image_caps(text.partition("=")[2])
-        return True
-    return False
-
-
-def image_caps(text: str) -> FileCaps:
-    """Capabilities for a file of an image: no root user id, which is revision 3 of the attribute."""
-    caps = FileCaps.parse(text)
-    if caps.rootid is not None:
-        raise InvalidInput(
-            f"{text}: a root user id has no place in an image",
-            "such an attribute is void on other machines, and keeps a program from starting on an idmapped mount",
+def _no_grant(text: str) -> InvalidInput:
+    """What is wrong with an argument that is not [PATH=]CAPS."""
+    path, equals, caps = text.partition("=")
+    if equals and (path.startswith("/") or not re.fullmatch(r"[eip+-]*", caps)):
+        error = _error_of(caps)
+        return InvalidInput(f"{text}: {error.message}", error.hint)
+    before, colon, behind = text.rpartition(":")
+    if colon and are_caps(behind):
+        return InvalidInput(f"{text}: an equals sign stands before capabilities", f"write {before}={behind}")
+    if text.startswith("/"):
+        return InvalidInput(
+            f"no capabilities given for {text}",
+            f"write {text}=cap_net_bind_service+ep, the path before the capabilities",
         )
-    return caps
+    error = _error_of(text)
+    return InvalidInput(error.message, error.hint or "write [PATH=]CAPS, as /usr/bin/app=NET_BIND_SERVICE")
+
+
+def _error_of(text: str) -> InvalidInput:
+    try:
+        image_caps(text)
+    except InvalidInput as error:
+        return error
+    raise AssertionError(text)
 
 
 def grant(
@@ -131,52 +125,81 @@ class _Grants:
             edit = self._at_path(image, files, one) if one.path else self._at_entrypoint(image, files, one)
             node = files.lookup(edit.path)
             assert node is not None
-            yield replace(edit, notes=(*edit.notes, *_notes(image, files, edit.path, node, one.caps)))
+            notes = (*edit.notes, *_notes(image, files, edit.path, node, one.caps))
+            if one.path is not None:
+                notes = (*notes, *_behind_another(image.config, files, edit, one.caps))
+            yield replace(edit, notes=notes)
 
     def _at_path(self, image: Image, files: TopDown, one: Grant) -> Edit:
         assert one.path is not None
-        found = locate(image, files, one.path)
+        found = locate(image, files, one.path, f"={one.spelled}" if one.spelled else "")
         return Edit(found.path, one.caps.encode(), one.path if found.path != one.path else b"")
 
     def _at_entrypoint(self, image: Image, files: TopDown, one: Grant) -> Edit:
         config = image.config
+        if not (*config.entrypoint, *config.cmd):
+            raise InvalidInput(
+                "the image names no program: it has neither ENTRYPOINT nor CMD",
+                f"name the file: /usr/bin/app={one.spelled or one.caps}",
+            )
         program = find_program(files, image_argv(config), config.env, config.working_dir or "/")
         if program.problem is not None:
-            raise InvalidInput(f"the image's program does not start: {program.problem.message}")
-        path = program.file.path
+            raise InvalidInput(
+                f"the image's program does not start: {program.problem.message}",
+                f"name the file that is to have them: /usr/bin/app={one.spelled or one.caps}",
+            )
         if not self.interpreters:
-            _refuse_interpreter(program.argv[0], [link.path for link in program.chain])
-        return Edit(path, one.caps.encode())
+            _refuse_interpreter(files, config, program, one)
+        return Edit(program.file.path, one.caps.encode())
 
 
-def _refuse_interpreter(name: str, chain: Sequence[bytes]) -> None:
+def _refuse_interpreter(files: TopDown, config: ImageConfig, program: Program, one: Grant) -> None:
     """Nobody who leaves the path out means the shell."""
-    path = chain[-1]
-    allow = f"name the program that needs them: /usr/bin/app=...; or say --allow-interpreter to mean {shown(path)}"
-    if len(chain) > 1:
-        raise InvalidInput(
-            f"the image's entrypoint {name} is a script: the capabilities would go to {shown(path)}, and to all it runs",
-            allow,
-        )
+    path = program.file.path
+    why = _not_meant(program)
+    if not why:
+        return
+    behind = meant.behind(files, config, program.argv)
+    if behind is not None:
+        hint = f"name the program: {shown(behind)}={one.spelled or one.caps}"
+    else:
+        hint = f"name a compiled program that does what needs them: /usr/bin/app={one.spelled or one.caps}"
+        if runs(path) is Runs.SCRIPTS and not _is_env(path):
+            hint += f"; --allow-interpreter means {shown(path)} itself"
+    raise InvalidInput(why, hint)
+
+
+def _not_meant(program: Program) -> str:
+    """Why the file that the kernel loads is not the program that needs capabilities; empty where it may be."""
+    name, path = program.argv[0], program.file.path
+    if len(program.chain) > 1:
+        return f"the image's entrypoint {name} is a script: the capabilities would go to {shown(path)}, and to all it runs"
     found = runs(path)
+    if found is Runs.PROGRAMS or _is_env(path):
+        return (
+            f"the image's entrypoint is {shown(path)}, which starts another program: they would be lost there"
+        )
     if found is Runs.SCRIPTS:
-        raise InvalidInput(
-            f"the image's entrypoint is {shown(path)}, which runs scripts: every one would get the capabilities",
-            allow,
-        )
-    if found is Runs.PROGRAMS:
-        raise InvalidInput(
-            f"the image's entrypoint is {shown(path)}, which starts another program: they would be lost there",
-            allow,
-        )
+        return f"the image's entrypoint is {shown(path)}, which runs scripts: every one would get the capabilities"
+    return ""
+
+
+def _is_env(path: bytes) -> bool:
+    """env(1) runs the interpreter of `#!/usr/bin/env python3`, and any other program as well."""
+    return _base(path) == b"env"
 
 
 def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps) -> Iterator[str]:
     """What an expert would mention of this file."""
     head = files.read(node, HEAD)
-    if shebang(head[:BINPRM_BUF_SIZE]) is not None:
-        yield "is a script: the kernel takes the capabilities of its interpreter, and ignores these"
-    elif not node.mode & 0o111:
+    line = shebang(head[:BINPRM_BUF_SIZE])
+    if line is not None:
+        yield (
+            f"is a script: execve(2) ignores its capabilities, and takes those of its interpreter {shown(line[0])}; "
+            "grant a compiled program that does what needs them instead"
+        )
+        return
+    if not node.mode & 0o111:
         yield f"is not executable (mode {node.mode:04o})"
     if runs(path) is Runs.SCRIPTS:
         yield "runs scripts: every script that it runs gets these capabilities"
@@ -189,11 +212,40 @@ def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps
         for name in _loader_variables(image):
             yield f"is dynamically linked: with capabilities it ignores {name}, which the image sets"
     if caps.effective and caps.permitted:
-        names = ",".join(caps.permitted.names()) if len(caps.permitted) <= MAX_NAMED else "each of them"
-        yield f"will start only where {names} is allowed: by the Pod's capabilities.add, or the engine's default set"
+        yield f"will start only where {_are_allowed(caps)}: by the Pod's capabilities.add, or the engine's default set"
 
 
 MAX_NAMED = 4
+
+
+def _are_allowed(caps: FileCaps) -> str:
+    """`NET_RAW is allowed`, `NET_ADMIN and NET_RAW are allowed`."""
+    *first, last = caps.permitted.names()
+    if len(first) >= MAX_NAMED:
+        return f"all {len(caps.permitted)} of them are allowed"
+    return f"{', '.join(first)} and {last} are allowed" if first else f"{last} is allowed"
+
+
+def _behind_another(config: ImageConfig, files: TopDown, edit: Edit, caps: FileCaps) -> Iterator[str]:
+    """For a program that the image does not start itself.
+
+    Under no_new_privs execve(2) gives no more than the caller had (security/commoncap.c, cap_bprm_creds_from_file).
+    The container's first program is not concerned: runc and crun set its permitted set before they execute it.
+    """
+    argv = (*config.entrypoint, *config.cmd)
+    if not (argv and caps.permitted) or runs(edit.path) is Runs.SCRIPTS:
+        return
+    first = _base(os.fsencode(argv[0]))
+    if first in {_base(path) for path in (edit.path, edit.asked, *files.names(edit.path))}:
+        return
+    yield (
+        f"gains nothing when a program without capabilities starts it, as the image's entrypoint {argv[0]} may, "
+        "and the Pod has allowPrivilegeEscalation: false (no_new_privs)"
+    )
+
+
+def _base(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
 
 
 def _is_dynamic(head: bytes) -> bool:

@@ -335,7 +335,7 @@ def test_not_an_archive(tmp_path: Path, transport: str) -> None:
         ("none", "does not exist"),
         ("directory", "a directory"),
         ("fifo", "a FIFO"),
-        ("text", "not a whole tar archive"),
+        ("text", "is not a tar archive"),
     ):
         with pytest.raises(ImageError, match=message):
             open_image(f"{transport}:{tmp_path}/{name}")

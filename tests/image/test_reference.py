@@ -83,6 +83,13 @@ def test_not_on_disk(text: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("scheme", ["dir", "sif", "ostree", "atomic", "tarball"])
+def test_another_form_is_named(scheme: str) -> None:
+    with pytest.raises(Unavailable, match=f"image layouts and archives only, not {scheme}:") as caught:
+        parse_reference(f"{scheme}:image")
+    assert f"skopeo copy {scheme}:image oci:image:latest" in caught.value.hint
+
+
 def test_a_path_gets_the_right_spelling(tmp_path: Path) -> None:
     (tmp_path / "image").mkdir()
     (tmp_path / "image.tar").write_bytes(b"")

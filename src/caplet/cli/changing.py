@@ -11,6 +11,7 @@ import click
 
 from caplet.cli.filejson import capability_json, path_json
 from caplet.cli.progress import shown
+from caplet.cli.reporting import reporting
 from caplet.cli.terminal import printable
 from caplet.errors import InvalidInput
 
@@ -60,6 +61,7 @@ _OPTIONS = (
         multiple=True,
         help="Of an index, this platform only; may be repeated.  [default: all]",
     ),
+    click.option("--in-place", is_flag=True, help="Let OUT be IMAGE itself, which is then replaced."),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would change, write nothing."),
     click.option(
         "--format",
@@ -82,11 +84,16 @@ def changing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def file_paths(paths: Sequence[str], all_files: bool) -> tuple[bytes, ...]:
     """The files that strip and relax are to change; none means all."""
+    from caplet.image.imagecaps import are_caps
+
     if paths and all_files:
         raise InvalidInput("--all and a PATH exclude each other")
     for path in paths:
-        if not path.startswith("/"):
-            raise InvalidInput(f"{path}: a path in the image begins with /", f"write /{path.lstrip('./')}")
+        if not path.startswith("/") and are_caps(path):
+            raise InvalidInput(
+                f"{path} is a capability, not a file: all capabilities of a file are changed",
+                "name the file, as /usr/bin/app; to choose its capabilities use `caplet grant`",
+            )
     return tuple(os.fsencode(path) for path in paths)
 
 
@@ -98,14 +105,23 @@ def run_change(
     from caplet.image.compression import Compression
     from caplet.image.copy import write_image
     from caplet.image.descriptor import Platform
+    from caplet.image.destination import parse_destination
     from caplet.image.image import open_image
+    from caplet.image.inplace import replaces
     from caplet.image.progress import Progress
     from caplet.image.reference import parse_reference
 
-    destination = parse_reference(options["output"]) if options["output"] else None
+    destination = parse_destination(options["output"]) if options["output"] else None
     if destination is None and not options["dry_run"]:
         raise InvalidInput(
             "no output is named", f"write: caplet {verb} {image} -o oci:DIR:TAG ..., or --dry-run"
+        )
+    source = parse_reference(image)
+    opened = open_image(source)
+    if destination is not None and not options["in_place"] and replaces(opened, source, destination):
+        raise InvalidInput(
+            f"{destination} is the input itself, and would be replaced",
+            f"choose another {_place(destination)} for the output, or say --in-place",
         )
     progress = Progress()
     manner = Manner(
@@ -116,11 +132,19 @@ def run_change(
         _spool(destination),
         progress,
     )
+    written = None if options["dry_run"] else destination
     with shown(progress, f"{verb}: read"):
-        done = change(open_image(image), manner)
-        if destination is not None and not options["dry_run"]:
-            write_image(done.after, destination)
-    _say(done, options, image, destination)
+        done = change(opened, manner)
+        if written is not None:
+            write_image(done.after, written)
+    with reporting(written, done.after.digest):
+        _say(done, options, image, destination)
+
+
+def _place(destination: Reference) -> str:
+    from caplet.image.reference import Transport
+
+    return "tag" if destination.transport is Transport.OCI else "file"
 
 
 def _spool(destination: Reference | None) -> str | None:
@@ -137,10 +161,13 @@ def _say(done: Change, options: dict[str, Any], image: str, destination: Referen
     if options["form"] == "json":
         click.echo(json.dumps(_document(done, options, image, destination), indent=2))
         return
+    from caplet.image.image import Index
+
+    several = isinstance(done.before, Index)
     for one in done.images:
-        for file in one.files:
-            for note in file.notes:
-                click.echo(f"caplet: note: {printable(file.path)} {printable(note)}", err=True)
+        if not options["quiet"]:
+            _say_image(one, heading=several and len(done.images) > 1)
+        _say_notes(one, named=several)
     for name in _absent(done):
         click.echo(f"caplet: note: {name} is listed and was not changed, because it is not there", err=True)
     if options["quiet"]:
@@ -148,6 +175,21 @@ def _say(done: Change, options: dict[str, Any], image: str, destination: Referen
         return
     for line in _lines(done, options["dry_run"], destination):
         click.echo(line)
+
+
+def _say_image(one: ImageChange, *, heading: bool) -> None:
+    if heading:
+        click.echo(f"# {printable(str(one.before.platform))}")
+    for line in _image_lines(one, heading):
+        click.echo(line)
+
+
+def _say_notes(one: ImageChange, *, named: bool) -> None:
+    """On standard error, where they may stand far from the heading: with the platform, where there are several."""
+    where = f"{printable(str(one.before.platform))}: " if named else ""
+    for file in one.files:
+        for note in file.notes:
+            click.echo(f"caplet: note: {where}{printable(file.path)} {printable(note)}", err=True)
 
 
 def _absent(done: Change) -> list[str]:
@@ -162,11 +204,6 @@ def _absent(done: Change) -> list[str]:
 
 
 def _lines(done: Change, dry_run: bool, destination: Reference | None) -> Iterator[str]:
-    several = len(done.images) > 1
-    for one in done.images:
-        if several:
-            yield f"# {printable(str(one.before.platform))}"
-        yield from _image_lines(one, several)
     if done.changed:
         yield f"digest: {done.before.digest} -> {done.after.digest}"
     else:

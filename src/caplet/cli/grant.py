@@ -50,12 +50,50 @@ def command(image: str, grants: tuple[str, ...], allow_interpreter: bool, **opti
 
 def _parse(image: str, texts: Sequence[str]) -> list[Grant]:
     from caplet.grant import Grant
+    from caplet.image.imagecaps import are_caps
 
+    if are_caps(image) and texts:
+        raise InvalidInput("the image comes first", f"write: caplet grant {texts[0]} -o OUT {image}")
     if not texts:
         raise InvalidInput(
             "no capabilities are named", f"write: caplet grant {image} -o OUT NET_BIND_SERVICE"
         )
-    if len(texts) == 2 and texts[1].startswith("/") and "=" not in texts[1]:
-        # setcap's own order: `setcap cap_net_raw+ep /bin/ping`.
-        raise InvalidInput("PATH and CAPS are one argument", f"write {texts[1]}={texts[0]}")
-    return [Grant.parse(text) for text in texts]
+    for text in texts:
+        if text.partition(":")[0] in TRANSPORTS:
+            raise InvalidInput(f"{text} is one image too many", f"the output is named with -o: -o {text}")
+    _refuse_torn(texts)
+    grants = [Grant.parse(text) for text in texts]
+    _refuse_strays(texts, grants)
+    return grants
+
+
+TRANSPORTS = frozenset({"oci", "oci-archive", "docker-archive"})
+
+
+def _refuse_torn(texts: Sequence[str]) -> None:
+    """PATH=CAPS in several words: `/bin/ping = NET_RAW`, `/bin/ping NET_RAW`, and setcap's `cap_net_raw+ep /bin/ping`."""
+    from caplet.image.imagecaps import are_caps
+
+    words = [word for text in texts if (word := text.strip("="))]
+    if len(texts) < 2 or len(words) != 2:
+        return
+    for path, caps in (words, words[::-1]):
+        if path.startswith("/") and "=" not in path and are_caps(caps):
+            raise InvalidInput("PATH and CAPS are one argument", f"write {path}={caps}")
+
+
+def _refuse_strays(texts: Sequence[str], grants: Sequence[Grant]) -> None:
+    """Capabilities behind a space where a comma was meant: `/bin/ping=NET_RAW NET_ADMIN` must not change another file."""
+    from caplet.image.imagecaps import joined
+
+    stray = next((at for at, one in enumerate(grants) if at and one.path is None), 0)
+    if not stray:
+        return
+    before = grants[stray - 1]
+    path = "" if before.path is None else texts[stray - 1].removesuffix(before.spelled)
+    better = joined(before.spelled, texts[stray])
+    raise InvalidInput(
+        f"{texts[stray]} has no path and is not the first",
+        (f"capabilities of one file are joined by commas: {path}{better}" if better else "give its path")
+        + ("; those of the entrypoint's program come first" if path else ""),
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caplet.cli.reporting import reporting
 from caplet.cli.terminal import printable
 from caplet.errors import InvalidInput
 from caplet.image.compression import Compression
@@ -104,10 +105,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """
     from caplet.image.copy import spool_directory, write_image
     from caplet.image.descriptor import Platform
-    from caplet.image.reference import parse_reference
+    from caplet.image.destination import parse_destination
     from caplet.pack import Content, pack
 
-    destination = parse_reference(options["output"])
+    destination = parse_destination(options["output"])
     binaries = _binaries(options["binaries"], options["caps"])
     content = Content(
         _files(options, ctx.meta), Compression(options["compression"]), spool_directory(destination)
@@ -115,14 +116,16 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     platform = Platform.parse(options["platform"]) if options["platform"] else None
     image = pack(binaries, _process(options, ctx.meta.get("cmd", ())), content, platform)
     written = write_image(image, destination)
-    if options["quiet"]:
-        click.echo(str(written.digest))
-    else:
-        _report(str(destination), image, binaries, written)
+    with reporting(destination, written.digest):
+        if options["quiet"]:
+            click.echo(str(written.digest))
+        else:
+            _report(str(destination), image, binaries, written)
 
 
 def _binaries(texts: Sequence[str], caps: str | None) -> list[Binary]:
-    from caplet.pack.binary import Binary, image_caps
+    from caplet.image.imagecaps import image_caps
+    from caplet.pack.binary import Binary
 
     binaries = [Binary.parse(text) for text in texts]
     if caps is not None:

@@ -83,7 +83,7 @@ class OciArchive:
     def find(self, descriptor: Descriptor) -> Blob:
         found = self._files.find(f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}")
         if found is None:
-            raise missing(self.name, descriptor)
+            raise self._files.absent(missing(self.name, descriptor))
         return sized(found, descriptor, self.name)
 
 
@@ -115,7 +115,7 @@ class DockerArchive:
         digest = descriptor.digest
         found = self._blobs.get(digest) or self._files.find(f"blobs/{digest.algorithm}/{digest.hex}")
         if found is None:
-            raise missing(self.name, descriptor)
+            raise self._files.absent(missing(self.name, descriptor))
         return sized(found, descriptor, self.name)
 
     # manifest.json
@@ -128,7 +128,9 @@ class DockerArchive:
                 hint = (
                     "archives of Docker before 1.10 are not supported: load and save it with a newer Docker"
                 )
-            raise ImageError(f"{path} is not a Docker archive: it has no {MANIFEST_FILE}", hint)
+            raise self._files.absent(
+                ImageError(f"{path} is not a Docker archive: it has no {MANIFEST_FILE}", hint)
+            )
         what = f"{path}: {MANIFEST_FILE}"
         images = jsontext.objects(
             {"images": jsontext.parse(self._files.read(MANIFEST_FILE, MAX_INDEX), what)}, "images", what
@@ -176,7 +178,9 @@ class DockerArchive:
     def _member(self, name: str, what: str) -> Stored:
         found = self._files.find(name)
         if found is None:
-            raise ImageError(f"{self._reference.path}: the {what} {name!r} of {MANIFEST_FILE} is missing")
+            raise self._files.absent(
+                ImageError(f"{self._reference.path}: the {what} {name!r} of {MANIFEST_FILE} is missing")
+            )
         return found
 
     def _check_name(self, name: str, digest: Digest) -> None:

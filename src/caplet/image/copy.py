@@ -19,10 +19,11 @@ from caplet.image import jsontext
 from caplet.image.archivewriter import docker_manifest, docker_names, write_archive
 from caplet.image.blobs import BlobSource, InMemory, Overlay, VerifiedReader, read_blob
 from caplet.image.descriptor import FOREIGN_LAYERS, INDEXES, MANIFESTS, REF_NAME, Descriptor, Digest
+from caplet.image.destination import parse_destination
 from caplet.image.image import Image, Index, open_image
 from caplet.image.layout import MAX_INDEX, MAX_NESTING, parse_index
 from caplet.image.layoutwriter import listing, write_layout
-from caplet.image.reference import Reference, Transport, parse_reference
+from caplet.image.reference import Reference, Transport
 from caplet.image.staging import Staging, sync_directory
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def write_image(image: Image | Index, destination: Reference | str) -> Descripto
     existing one is replaced if it holds no other, another file never.
     """
     if isinstance(destination, str):
-        destination = parse_reference(destination)
+        destination = parse_destination(destination)
     if destination.digest is not None or destination.index is not None:
         raise InvalidInput(f"{destination}: an output is named by a tag, not by a digest or number")
     with _as_interrupt(signal.SIGTERM, signal.SIGHUP), _explained(destination):

@@ -18,6 +18,7 @@ from caplet.image.blobs import InMemory, Nothing, Overlay, read_blob
 from caplet.image.compression import Compression
 from caplet.image.config import MAX_CONFIG, History, ImageConfig
 from caplet.image.content import layer_chunks
+from caplet.image.damage import damage
 from caplet.image.descriptor import (
     ATTESTS_DIGEST,
     CONFIGS,
@@ -85,6 +86,10 @@ class Layer:
     def chunks(self) -> Iterator[bytes]:
         """The uncompressed tar, proved against the blob's digest and size and the diff_id: ImageError where it differs."""
         return layer_chunks(self.source, self.descriptor, self.diff_id, f"layer {self.index}")
+
+    def damage(self) -> ImageError | None:
+        """What is wrong with the blob's bytes; None where they are those of the digest."""
+        return damage(self.source, self.descriptor)
 
 
 @dataclass(frozen=True, eq=False)

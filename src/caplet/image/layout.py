@@ -184,8 +184,16 @@ def _not_a_layout(reference: Reference, name: str) -> ImageError:
             f"{path} is a file, not an OCI layout", f"write oci-archive:{path} or docker-archive:{path}"
         )
     if not os.path.lexists(path):
-        return ImageError(f"{path} does not exist")
-    return ImageError(f"{path} is not an OCI image layout: it has no {name}")
+        return ImageError(
+            f"{path} does not exist",
+            f"oci: is a directory on this disk; this makes one: skopeo copy docker://{os.path.basename(path)} oci:{path}",
+        )
+    return ImageError(
+        f"{path} is not an OCI image layout: it has no {name}",
+        f"skopeo and podman call other directories dir: copy it: skopeo copy dir:{path} oci:image:latest"
+        if os.path.lexists(os.path.join(path, "manifest.json"))
+        else "",
+    )
 
 
 def choose_root(source: BlobSource, entries: Sequence[Descriptor], reference: Reference) -> Descriptor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from caplet.errors import ImageError
     from caplet.image.image import Layer
     from caplet.image.rootfs import HasChunks
 
@@ -46,6 +47,9 @@ class _Watched:
     @property
     def size(self) -> int:
         return self.layer.size
+
+    def damage(self) -> ImageError | None:
+        return self.layer.damage()
 
     def chunks(self) -> Iterator[bytes]:
         for chunk in self.layer.chunks():

@@ -23,10 +23,10 @@ class Transport(Enum):
     DOCKER_ARCHIVE = "docker-archive"
 
 
-_ELSEWHERE = frozenset(
-    {"atomic", "containers-storage", "dir", "docker", "docker-daemon", "ostree", "sif", "tarball", "registry"}
-)
-"""Transports of skopeo that are not files which this version reads."""
+ELSEWHERE = frozenset({"containers-storage", "docker", "docker-daemon", "registry"})
+"""Transports of skopeo that are a registry or an engine's storage."""
+OTHER_FILES = frozenset({"atomic", "dir", "ostree", "sif", "tarball"})
+"""Transports of skopeo that are files in other forms."""
 
 _DIGEST = re.compile(r"@([A-Za-z0-9_+.-]+:[0-9A-Fa-f]+)$")
 _INDEX = re.compile(r"@([0-9]{1,4})$")
@@ -106,7 +106,12 @@ def _not_on_disk(text: str, scheme: str) -> InvalidInput | Unavailable:
         return InvalidInput(
             f"{text!r}: no such file", "write oci:DIR, oci-archive:FILE or docker-archive:FILE"
         )
-    source = text if scheme in _ELSEWHERE else f"docker://{text}"
+    if scheme in OTHER_FILES:
+        return Unavailable(
+            f"{text!r}: this version reads image layouts and archives only, not {scheme}:",
+            f"copy it first: skopeo copy {text} oci:image:latest    then use oci:image:latest",
+        )
+    source = text if scheme in ELSEWHERE else f"docker://{text}"
     return Unavailable(
         f"{text!r} is not on this disk: this version reads images from files",
         f"copy it first: skopeo copy {source} oci:image:latest    then use oci:image:latest",

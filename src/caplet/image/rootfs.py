@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from caplet.errors import CapletError, InvalidInput
+from caplet.errors import InvalidInput
 from caplet.image.apply import MemoryBudget, Upper
 from caplet.image.content import side_by_side
+from caplet.image.damage import naming
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import CAPABILITY, Directory, Node, child, unpack
 from caplet.image.overlay import drop_whiteouts, merge
@@ -77,7 +77,7 @@ class Rootfs:
         self.divergent: list[Divergence] = []
         """Paths that other engines show differently."""
         for index, upper in enumerate(uppers):
-            with _naming(index):
+            with naming(index):
                 upper.inherit([lower.root for lower in reversed(uppers[:index])])
         self.root = uppers[0].root if uppers else Directory(Kind.DIRECTORY, 0o755)
         if uppers and uppers[0].has_whiteouts:
@@ -278,7 +278,7 @@ def _read(layers: Sequence[HasChunks], watch: Watch, workers: int) -> list[Upper
     def read(index: int) -> Upper:
         upper = Upper(index, memory)
         try:
-            with _naming(index):
+            with naming(index, layers[index]):
                 upper.apply(budget.counted(watch(index, TarReader(until(stop, layers[index].chunks())))))
         except BaseException:
             stop.set()
@@ -317,15 +317,6 @@ class _Budget:
             if self._left < 0:
                 raise InvalidInput(f"the image has more than {MAX_ENTRIES:,} entries")
             yield entry
-
-
-@contextlib.contextmanager
-def _naming(index: int) -> Iterator[None]:
-    """Says in which layer something is wrong."""
-    try:
-        yield
-    except CapletError as error:
-        raise type(error)(f"layer {index}: {error.message}", error.hint) from None
 
 
 def _parts(path: bytes) -> list[bytes]:

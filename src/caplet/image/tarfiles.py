@@ -25,6 +25,8 @@ MAX_LINKS = 16
 SEEK_FROM = 1 << 20
 """Content that long is jumped over instead of read past."""
 BLOCK = 512
+ENDS_EARLY = "the archive ends inside"
+"""How `TarReader` begins to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class TarFiles:
         self._file = _open(path)
         self._members: dict[str, Stored | _Link] = {}
         self._twice: set[str] = set()
+        self._whole = True
+        """Whether the archive has the mark at its end: what is not in it was never there."""
         for entry, offset in self._scan():
             self._add(entry, offset)
 
@@ -59,12 +63,27 @@ class TarFiles:
         """A small file that says what the archive is; it must be there once."""
         found = self.find(name)
         if found is None:
-            raise ImageError(f"{self.path} has no {name}")
+            raise self.absent(ImageError(f"{self.path} has no {name}"))
         if name in self._twice:
             raise ImageError(f"{self.path} has {name} twice: which one counts is ambiguous")
         if found.size > limit:
             raise ImageError(f"{self.path}: {name} has {found.size} bytes: more than {limit} are refused")
         return found.read(0, limit)
+
+    def absent(self, error: ImageError) -> ImageError:
+        """The error about a file that is not in the archive, or the reason for it: the archive is truncated."""
+        if self._whole:
+            return error
+        if self._file.size == 0:
+            return ImageError(f"{self.path} is empty", error.hint)
+        lacking = error.message.removeprefix(f"{self.path} ")
+        return self._truncated(f"without the mark of an archive's end: {lacking}")
+
+    def _truncated(self, where: str) -> ImageError:
+        return ImageError(
+            f"{self.path} is truncated: it ends at byte {self._file.size}, {where}",
+            "copy or save the image again",
+        )
 
     def _add(self, entry: Entry, offset: int) -> None:
         name = _clean(entry.name)
@@ -85,11 +104,13 @@ class TarFiles:
         start, size = 0, self._file.size
         while True:
             reader = TarReader(self._pieces(start), to_the_end=False)
-            for entry in self._entries(reader):
+            for entry in self._entries(reader, start):
                 offset = start + reader.header_at + BLOCK
                 stored = entry.size if entry.kind is Kind.FILE else 0
                 if offset + stored > size:
-                    raise ImageError(f"{self.path} is truncated inside {_clean(entry.name)}")
+                    raise self._truncated(
+                        f"inside {_clean(entry.name)} (bytes {offset} to {offset + stored})"
+                    )
                 yield entry, offset
                 if stored >= SEEK_FROM:
                     start = offset + stored + -stored % BLOCK
@@ -97,11 +118,26 @@ class TarFiles:
             else:
                 return
 
-    def _entries(self, reader: TarReader) -> Iterator[Entry]:
+    def _entries(self, reader: TarReader, start: int) -> Iterator[Entry]:
+        end = start
         try:
-            yield from reader
+            for entry in reader:
+                stored = entry.size if entry.kind is Kind.FILE else 0
+                end = start + reader.header_at + BLOCK + stored + -stored % BLOCK
+                yield entry
         except InvalidInput as error:
-            raise ImageError(f"{self.path} is not a whole tar archive: {error.message}") from None
+            at = start + reader.header_at
+            if ENDS_EARLY in error.message:
+                raise self._truncated(f"inside the header at byte {at}") from None
+            if at == 0:
+                raise ImageError(
+                    f"{self.path} is not a tar archive: {error.message}",
+                    "an image archive is what docker save or skopeo copy writes",
+                ) from None
+            raise ImageError(
+                f"{self.path} is damaged: {error.message}, of the archive at byte {at}"
+            ) from None
+        self._whole = not any(os.pread(self._file.fd, BLOCK, end).ljust(BLOCK, b"?"))
 
     def _pieces(self, start: int) -> Iterator[bytes]:
         while piece := os.pread(self._file.fd, CHUNK // 4, start):
@@ -137,6 +173,8 @@ def _unpacked(packed: OpenFile, path: str) -> OpenFile:
                 spool.write(piece)
             return OpenFile(os.dup(spool.fileno()))
     except ImageError as error:
-        raise ImageError(f"{path}: {error.message}", error.hint) from None
+        raise ImageError(
+            f"{path}, a compressed archive of {packed.size} bytes: {error.message}", error.hint
+        ) from None
     except OSError as error:
         raise ImageError(f"cannot unpack {path} into {tempfile.gettempdir()}: {error.strerror}") from None

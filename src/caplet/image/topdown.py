@@ -13,8 +13,9 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from caplet.errors import CapletError, InvalidInput
+from caplet.errors import InvalidInput
 from caplet.image.apply import Upper, inherit_one
+from caplet.image.damage import naming
 from caplet.image.entry import Entry, Kind
 from caplet.image.node import Directory, Node, child
 from caplet.image.readahead import ReadAhead, until
@@ -237,11 +238,9 @@ class TopDown:
 
     def _read(self, index: int, stop: threading.Event) -> _Layer:
         layer = _Layer(Upper(index), Spool(self._directory))
-        try:
+        with naming(index, self._layers[index]):
             reader = TarReader(until(stop, self._layers[index].chunks()))
             layer.upper.apply(self._watched(reader, layer))
-        except CapletError as error:
-            raise type(error)(f"layer {index}: {error.message}", error.hint) from None
         return layer
 
     def _watched(self, reader: TarReader, layer: _Layer) -> Iterable[Entry]:

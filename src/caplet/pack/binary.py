@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.image.elf import Elf, read_elf
-from caplet.kernel.filecaps import FileCaps
+from caplet.image.imagecaps import image_caps
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from caplet.kernel.filecaps import FileCaps
 
 PATH_MAX = 4096
 """linux/limits.h, with the NUL at the end."""
@@ -62,17 +64,6 @@ def _split_caps(text: str) -> tuple[str, FileCaps | None]:
     if wrong is not None:
         raise wrong
     return text, None
-
-
-def image_caps(text: str) -> FileCaps:
-    """File capabilities that hold on every machine: without a root user id."""
-    caps = FileCaps.parse(text)
-    if caps.rootid is not None:
-        raise InvalidInput(
-            f"{text}: a root user id has no place in an image",
-            "an attribute of revision 3 is void on other machines, and keeps a program from starting on an idmapped mount",
-        )
-    return caps
 
 
 def image_path(text: str) -> bytes:

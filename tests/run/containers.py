@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from caplet.image.rootfs import File, Rootfs
 from caplet.kernel.filecaps import FileCaps
 from caplet.programs.shipped import path
-from caplet.runtimes import containerd, kubelet
+from caplet.runtimes import kubelet, template
 from caplet.runtimes.model import LinuxCapabilities, Process, Spec, User
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def spec(
         readonly_rootfs=readonly,
         hostname="test",
         sysctl=sysctl or {},
-        mounts=containerd.DEFAULT_MOUNTS,
+        mounts=template.DEFAULT_MOUNTS,
         masked_paths=kubelet.MASKED_PATHS,
         readonly_paths=kubelet.READONLY_PATHS,
     )

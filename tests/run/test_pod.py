@@ -182,7 +182,7 @@ def test_what_is_not_as_on_the_node_is_said(layout: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("containerd", "containerd 2.3"),
+        ("containerd", "containerd 2.4"),
         ("containerd:1.7", "containerd 1.7"),
         ("containerd:v2.1.9", "containerd 2.1.9"),
     ],
@@ -196,20 +196,20 @@ def test_engines(text: str, shown: str) -> None:
     [
         (
             "containerd:2.9",
-            "--on containerd:2.9: known are containerd 1.6 to 2.3",
-            "the nearest that is known: --on containerd:2.3",
+            "--on containerd:2.9: known are containerd 1.4 to 2.4",
+            "the nearest that is known: --on containerd:2.4",
         ),
-        ("containerd:1.2", "--on containerd:1.2: known are containerd 1.6 to 2.3", "--on containerd:1.6"),
-        ("containerd:x", "--on containerd:x: not a version: 'x'", "known are containerd 1.6 to 2.3"),
+        ("containerd:1.2", "--on containerd:1.2: known are containerd 1.4 to 2.4", "--on containerd:1.4"),
+        ("containerd:x", "--on containerd:x: not a version: 'x'", "known are containerd 1.4 to 2.4"),
         (
             "contained",
-            "--on contained: caplet run does as containerd 1.6 to 2.3 would, and as no other engine yet; did you mean containerd?",
+            "--on contained: caplet run does as containerd 1.4 to 2.4 would, and as no other engine yet; did you mean containerd?",
             "leave --on out",
         ),
         (
             "docker",
-            "--on docker: caplet run does as containerd 1.6 to 2.3 would, and as no other engine yet",
-            "or name a release: --on containerd:1.6",
+            "--on docker: caplet run does as containerd 1.4 to 2.4 would, and as no other engine yet",
+            "or name a release: --on containerd:1.4",
         ),
     ],
 )
@@ -236,7 +236,7 @@ BAD: list[tuple[str, str, list[str], str]] = [
     ("wrong-type", "kind: Pod\nspec: {containers: 5}", [], "spec.containers: must be a list"),
     ("deep", "[" * 100_000, [], "nesting"),
     ("laughs", "a: &a [x]\n" + "".join(f"b{n}: &b{n} [{','.join(['*' + ('a' if not n else f'b{n - 1}')] * 20)}]\n" for n in range(9)), [], "excessive aliasing"),
-    ("engine", "kind: Pod", ["--on", "containerd:9"], "--on containerd:9: known are containerd 1.6 to 2.3"),
+    ("engine", "kind: Pod", ["--on", "containerd:9"], "--on containerd:9: known are containerd 1.4 to 2.4"),
     ("probe", "kind: Pod", ["--probe", "ftp://:80/"], "not a URL to probe: 'ftp://:80/'"),
     ("escalation", "kind: Pod\nspec: {containers: [{name: a, securityContext: {privileged: true, allowPrivilegeEscalation: false}}]}", [], "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"),
 ]  # fmt: skip
@@ -261,7 +261,10 @@ def test_bad_input_is_one_line_and_125(
 def test_a_file_that_is_not_there(tmp_path: Path, caplet: Caplet) -> None:
     result = caplet(str(tmp_path / "none.yaml"))
     assert result.returncode == 125
-    assert result.stderr == f"caplet: {tmp_path}/none.yaml: No such file or directory\n  name one manifest, or - for standard input\n"
+    assert (
+        result.stderr
+        == f"caplet: {tmp_path}/none.yaml: No such file or directory\n  name one manifest, or - for standard input\n"
+    )
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])

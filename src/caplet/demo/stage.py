@@ -25,7 +25,7 @@ from caplet.programs import shipped
 from caplet.run.available import own_credentials, within
 from caplet.run.container import RunResult, run_container
 from caplet.run.predict import Prediction, predict
-from caplet.runtimes import containerd, kubelet
+from caplet.runtimes import containerd, kubelet, template
 from caplet.runtimes.model import Refused
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def play(scene: Scene) -> Played:
     prediction = predict(spec, rootfs)
     url = f"http://:{PORT}/"
     result = run_container(spec, rootfs, runtime="embedded", probe=url, timeout=SECONDS, relay=False)
-    start = int(result.sysctl.get(containerd.PORT_START, "-1"))
+    start = int(result.sysctl.get(template.PORT_START, "-1"))
     if start != PORT_START:
         raise CapletError(
             f"unprivileged ports start at {start} in the container's network, not at {PORT_START}"
@@ -125,7 +125,9 @@ def planned(scene: Scene, image: Image, rootfs: Rootfs) -> Spec:
     request = kubelet.security_context(pod, container, image.config.user)
     if isinstance(request, Refused):
         raise CapletError(f"{request.by}: {request.message}")
-    account = resolve_user(rootfs, containerd.user_string(request, image.config.user))
+    user = containerd.user_string(request, image.config.user)
+    assert isinstance(user, str)
+    account = resolve_user(rootfs, user)
     spec = containerd.spec(pod, container, request, image.config, account, version=ENGINE, every=Caps())
     spec, missing = within(spec, own_credentials().caps.bounding)
     if missing:

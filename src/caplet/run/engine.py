@@ -10,7 +10,7 @@ from caplet.kernel.caps import nearest
 from caplet.runtimes import containerd
 from caplet.runtimes.model import Version
 
-ENGINES = {"containerd": containerd.KNOWN_VERSIONS}
+ENGINES = {"containerd": tuple(Version(one.major, one.minor) for one in containerd.RELEASES)}
 """Engine and its releases that are known, oldest first."""
 
 
@@ -20,6 +20,11 @@ class Engine:
 
     name: str
     version: Version
+
+    @property
+    def release(self) -> Version:
+        """Of a line, its newest patch."""
+        return next((one for one in containerd.RELEASES if one.line == str(self.version)), self.version)
 
     @classmethod
     def parse(cls, text: str) -> Engine:

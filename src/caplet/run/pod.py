@@ -72,9 +72,12 @@ def plan(
     if isinstance(request, Refused):
         return request
     rootfs = Rootfs(image.layers)
-    account = resolve_user(rootfs, containerd.user_string(request, image.config.user))
+    user = containerd.user_string(request, image.config.user)
+    if isinstance(user, Refused):
+        return user
+    account = resolve_user(rootfs, user)
     every = Caps.all() if request.privileged or _asks_all(request) else Caps()
-    spec = containerd.spec(pod, chosen, request, image.config, account, version=engine.version, every=every)
+    spec = containerd.spec(pod, chosen, request, image.config, account, version=engine.release, every=every)
     spec = replace(spec, mounts=(*spec.mounts, *volumes.volume_mounts(pod, chosen)))
     spec, missing = within(spec, own_credentials().caps.bounding)
     prediction = predict(spec, rootfs)

@@ -6,35 +6,34 @@ containerd/containerd 301026e (2026-08) unless a row says otherwise; `internal/c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from caplet.errors import InvalidInput
-from caplet.image.program import image_argv
 from caplet.kernel.caps import Cap, Caps
 from caplet.runtimes import kubelet
-from caplet.runtimes.model import LinuxCapabilities, Mount, Process, Since, Spec, User, Version, oci_names
+from caplet.runtimes.engine import Engine
+from caplet.runtimes.model import LinuxCapabilities, Refused, Since, User, Version, oci_names
+from caplet.runtimes.template import PING_GROUP_RANGE, PORT_START, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from caplet.image.config import ImageConfig
     from caplet.kubernetes.pod import Container, PodSpec
-    from caplet.runtimes.model import SecurityContext
+    from caplet.runtimes.engine import ImageAccount
+    from caplet.runtimes.model import SecurityContext, Spec
 
+RELEASES = (
+    Version(1, 4, 13),
+    Version(1, 5, 18),
+    Version(1, 6, 39),
+    Version(1, 7, 34),
+    Version(2, 0, 10),
+    Version(2, 1, 9),
+    Version(2, 2, 7),
+    Version(2, 3, 4),
+    Version(2, 4, 0),
+)
+"""The last release of each line by August 2026; of 2.4, the code of v2.4.0-beta.0."""
 
-class ImageAccount(Protocol):
-    """A user as the image's own /etc/passwd and /etc/group have it (`caplet.image.passwd.User`)."""
-
-    @property
-    def uid(self) -> int: ...
-    @property
-    def gid(self) -> int: ...
-    @property
-    def groups(self) -> tuple[int, ...]: ...
-
-
-KNOWN_VERSIONS = (Version(1, 6), Version(1, 7), Version(2, 0), Version(2, 1), Version(2, 2), Version(2, 3))
-NEWEST = KNOWN_VERSIONS[-1]
+NEWEST = RELEASES[-1]
 
 DEFAULT_CAPS = Caps.of(
     Cap.CHOWN,
@@ -58,35 +57,84 @@ UNPRIVILEGED_PORTS = Since(((Version(1), False), (Version(2), True)))
 """The default of enable_unprivileged_ports and enable_unprivileged_icmp; true since 2.0.0-beta.1 (commit 7b9fcfd7c).
 internal/cri/config/config_unix.go DefaultRuntimeConfig."""
 
-PORT_START = "net.ipv4.ip_unprivileged_port_start"
-PING_GROUP_RANGE = "net.ipv4.ping_group_range"
-
-DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""pkg/oci/spec_opts.go defaultUnixEnv."""
-
-DEFAULT_MOUNTS = (
-    Mount("/proc", "proc", "proc", ("nosuid", "noexec", "nodev")),
-    Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
-    Mount(
-        "/dev/pts",
-        "devpts",
-        "devpts",
-        ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
-    ),
-    Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
-    Mount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
-    Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")),  # noqa: S108
+INHERITABLE = Since(
+    (
+        (Version(1), True),
+        (Version(1, 5, 11), False),
+        (Version(1, 6, 0), True),
+        (Version(1, 6, 2), False),
+    )
 )
-"""pkg/oci/mounts.go defaultMounts, without /run (WithoutRunMount) and without cgroups."""
+"""Whether what is granted is inheritable too, for which `+i` files gave it to anyone: GHSA-c9cp-9c75-9v8c
+(CVE-2022-24769). pkg/oci/spec_opts.go WithCapabilities."""
+
+LAST_CAP = Since(((Version(1), Cap.AUDIT_READ), (Version(1, 5), max(Cap))))
+"""The last capability of ALL and of privileged: 1.4 has gocapability's list of before Linux 5.8 (oci/spec_opts.go
+GetAllCapabilities), 1.5 reads /proc/self/status (pkg/cap Current)."""
+
+RUNTIMES = Since(
+    (
+        (Version(1, 4), ("runc", Version(1, 0, 0, 92))),
+        (Version(1, 4, 5), ("runc", Version(1, 0, 0, 94))),
+        (Version(1, 4, 7), ("runc", Version(1, 0, 0))),
+        (Version(1, 4, 13), ("runc", Version(1, 0, 3))),
+        (Version(1, 5, 0), ("runc", Version(1, 0, 0, 93))),
+        (Version(1, 5, 1), ("runc", Version(1, 0, 0, 94))),
+        (Version(1, 5, 3), ("runc", Version(1, 0, 0))),
+        (Version(1, 5, 9), ("runc", Version(1, 0, 3))),
+        (Version(1, 5, 12), ("runc", Version(1, 1, 2))),
+        (Version(1, 5, 14), ("runc", Version(1, 1, 4))),
+        (Version(1, 6, 0), ("runc", Version(1, 1, 0))),
+        (Version(1, 6, 5), ("runc", Version(1, 1, 2))),
+        (Version(1, 6, 20), ("runc", Version(1, 1, 5))),
+        (Version(1, 6, 28), ("runc", Version(1, 1, 12))),
+        (Version(1, 6, 37), ("runc", Version(1, 2, 5))),
+        (Version(1, 6, 39), ("runc", Version(1, 3, 0))),
+        (Version(1, 7, 0), ("runc", Version(1, 1, 4))),
+        (Version(1, 7, 13), ("runc", Version(1, 1, 12))),
+        (Version(1, 7, 24), ("runc", Version(1, 2, 2))),
+        (Version(1, 7, 28), ("runc", Version(1, 3, 0))),
+        (Version(1, 7, 33), ("runc", Version(1, 3, 6))),
+        (Version(2, 0, 0), ("runc", Version(1, 2, 1))),
+        (Version(2, 0, 6), ("runc", Version(1, 3, 0))),
+        (Version(2, 0, 10), ("runc", Version(1, 3, 6))),
+        (Version(2, 1, 0), ("runc", Version(1, 3, 0))),
+        (Version(2, 1, 9), ("runc", Version(1, 3, 6))),
+        (Version(2, 2, 0), ("runc", Version(1, 3, 3))),
+        (Version(2, 2, 5), ("runc", Version(1, 3, 6))),
+        (Version(2, 3, 0), ("runc", Version(1, 4, 2))),
+        (Version(2, 4, 0), ("runc", Version(1, 5, 1))),
+    )
+)
+"""script/setup/runc-version of each tag, which the release is tested with; 1.4: vendor.conf."""
+
+KUBERNETES = Since(
+    (
+        (Version(1, 4), Version(1, 25)),
+        (Version(1, 6), Version(1, 32)),
+        (Version(1, 6, 39), Version(1, 34)),
+        (Version(1, 7), Version(1, 32)),
+        (Version(1, 7, 28), Version(1, 35)),
+        (Version(2, 0), Version(1, 33)),
+        (Version(2, 0, 6), Version(1, 34)),
+        (Version(2, 1), Version(1, 33)),
+        (Version(2, 1, 3), Version(1, 34)),
+        (Version(2, 1, 5), Version(1, 35)),
+        (Version(2, 2), Version(1, 36)),
+    )
+)
+"""RELEASES.md "Kubernetes Support" (commit 301026e). Kubernetes 1.25 is the last that speaks CRI v1alpha2, as 1.4 does."""
 
 
-def capabilities(sc: SecurityContext, every: Caps) -> LinuxCapabilities:
+def capabilities(sc: SecurityContext, every: Caps, version: Version = NEWEST) -> LinuxCapabilities:
     """internal/cri/opts/spec_opts.go WithCapabilities, then WithoutAmbientCaps. `every`: what containerd itself has.
 
-    Whatever the user: B = P = E, nothing inheritable (since 1.5.11, 1.6.2: CVE-2022-24769), nothing ambient.
+    Whatever the user: B = P = E, and nothing ambient. A name that nobody knows goes on to the OCI runtime.
     """
+    inheritable = INHERITABLE.at(version)
+    every &= Caps.all(LAST_CAP.at(version))
     if sc.privileged:
-        return LinuxCapabilities.granted(oci_names(every))
+        return LinuxCapabilities.granted(oci_names(every), inheritable=inheritable)
     names = list(oci_names(DEFAULT_CAPS))
     if _names_all(sc.add_capabilities):
         names = list(oci_names(every))
@@ -94,7 +142,7 @@ def capabilities(sc: SecurityContext, every: Caps) -> LinuxCapabilities:
         names = []
     names += [name for name in _prefixed(sc.add_capabilities) if name not in names]
     dropped = set(_prefixed(sc.drop_capabilities))
-    return LinuxCapabilities.granted(name for name in names if name not in dropped)
+    return LinuxCapabilities.granted((name for name in names if name not in dropped), inheritable=inheritable)
 
 
 def sysctls(pod: dict[str, str], version: Version, *, host_network: bool) -> dict[str, str]:
@@ -116,15 +164,12 @@ def _prefixed(names: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys("CAP_" + name.upper() for name in names if name.upper() != "ALL"))
 
 
-def user_string(sc: SecurityContext, image_user: str) -> str:
-    """internal/cri/util GenerateUserString: what oci.WithUser looks up in the container's /etc/passwd.
-
-    Raises InvalidInput where containerd refuses: a group without a user.
-    """
+def user_string(sc: SecurityContext, image_user: str) -> str | Refused:
+    """internal/cri/util GenerateUserString: what oci.WithUser looks up in the container's /etc/passwd."""
     user = sc.run_as_username or ("" if sc.run_as_user is None else str(sc.run_as_user))
     if not user:
         if sc.run_as_group is not None:
-            raise InvalidInput(f'user group "{sc.run_as_group}" is specified without user')
+            return Refused("containerd", f'user group "{sc.run_as_group}" is specified without user')
         return image_user
     return user if sc.run_as_group is None else f"{user}:{sc.run_as_group}"
 
@@ -139,22 +184,6 @@ def additional_gids(sc: SecurityContext, user: ImageAccount) -> tuple[int, ...]:
     return tuple(sorted({*own, *sc.supplemental_groups}))
 
 
-def environment(image: Sequence[str], container: Mapping[str, str], hostname: str) -> tuple[str, ...]:
-    """PATH's default, HOSTNAME, the image's, the container's; a later value takes the place of an earlier one.
-
-    pkg/oci/spec_opts.go WithEnv, replaceOrAppendEnvValues.
-    """
-    values: dict[str, str] = {}
-    for item in (DEFAULT_PATH, f"HOSTNAME={hostname}", *image):
-        name, equals, value = item.partition("=")
-        if equals:
-            values[name] = value
-        else:
-            values.pop(name, None)
-    values |= container
-    return tuple(f"{name}={value}" for name, value in values.items())
-
-
 def spec(
     pod: PodSpec,
     container: Container,
@@ -165,27 +194,24 @@ def spec(
     version: Version = NEWEST,
     every: Caps,
 ) -> Spec:
-    """config.json of the container: internal/cri/server/container_create.go buildLinuxSpec.
-
-    `account`: what `user_string()` is in the image; `every`: the capabilities that containerd itself has.
-    """
-    own, _ = kubelet.environment(container)
-    hostname = pod.hostname or pod.name[:63].rstrip(".-")
-    host_network = bool(pod.host_network)
-    return Spec(
-        process=Process(
-            args=image_argv(image, *kubelet.command(container)),
-            user=User(account.uid, account.gid, additional_gids(request, account)),
-            capabilities=capabilities(request, every),
-            no_new_privileges=request.no_new_privs,
-            env=environment(image.env, own, hostname),
-            cwd=container.working_dir or image.working_dir or "/",
-        ),
-        readonly_rootfs=request.readonly_rootfs,
-        hostname="" if host_network else hostname,
-        host_network=host_network,
-        sysctl=sysctls(kubelet.sysctls(pod), version, host_network=host_network),
-        mounts=DEFAULT_MOUNTS,
-        masked_paths=() if request.privileged else request.masked_paths,
-        readonly_paths=() if request.privileged else request.readonly_paths,
+    """internal/cri/server/container_create.go buildLinuxSpec."""
+    return fill(
+        pod,
+        container,
+        request,
+        image,
+        user=User(account.uid, account.gid, additional_gids(request, account)),
+        capabilities=capabilities(request, every, version),
+        sysctl=sysctls(kubelet.sysctls(pod), version, host_network=bool(pod.host_network)),
     )
+
+
+ENGINE = Engine(
+    name="containerd",
+    title="containerd",
+    releases=RELEASES,
+    runtimes=RUNTIMES,
+    user_string=user_string,
+    spec=spec,
+    kubernetes=KUBERNETES,
+)

@@ -12,12 +12,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from caplet.runtimes.model import Refused, SecurityContext
+from caplet.runtimes.model import Refused, SecurityContext, Since, Version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.kubernetes.podspec import PodSecurityContext
+    from caplet.runtimes.model import Seccomp
+
+RELEASES = tuple(Version(1, minor) for minor in range(19, 38))
+NEWEST = RELEASES[-1]
+"""Kubernetes 1.37: not yet released when its code was read (kubernetes 1.37.0-alpha.2)."""
 
 MASKED_PATHS = (
     "/proc/asound",
@@ -36,21 +42,32 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 """pkg/securitycontext/util.go defaultMaskedPaths (the per-CPU thermal_throttle ones left out), defaultReadonlyPaths."""
 
-SAFE_SYSCTLS = frozenset(
+_SAFE = frozenset(
     {
         "kernel.shm_rmid_forced",
         "net.ipv4.ip_local_port_range",
         "net.ipv4.tcp_syncookies",
         "net.ipv4.ping_group_range",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_wmem",
     }
+)
+_SAFE_1_22 = _SAFE | {"net.ipv4.ip_unprivileged_port_start"}
+_SAFE_1_27 = _SAFE_1_22 | {"net.ipv4.ip_local_reserved_ports"}
+_SAFE_1_29 = _SAFE_1_27 | {
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_fin_timeout",
+}
+_SAFE_1_32 = _SAFE_1_29 | {"net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}
+
+SAFE_SYSCTLS = Since(
+    (
+        (Version(1), _SAFE),
+        (Version(1, 22), _SAFE_1_22),
+        (Version(1, 27), _SAFE_1_27),
+        (Version(1, 29), _SAFE_1_29),
+        (Version(1, 32), _SAFE_1_32),
+    )
 )
 """pkg/kubelet/sysctl/safe_sysctls.go; all others need the kubelet's --allowed-unsafe-sysctls."""
 
@@ -73,14 +90,16 @@ class ImageUser:
         return cls(int(name)) if re.fullmatch(r"[-+]?\d{1,18}", name, re.ASCII) else cls(None, name)
 
 
-def security_context(pod: PodSpec, container: Container, image_user: str) -> SecurityContext | Refused:
+def security_context(
+    pod: PodSpec, container: Container, image_user: str, version: Version = NEWEST
+) -> SecurityContext | Refused:
     """determineEffectiveSecurityContext: the container's fields win over the Pod's."""
     own, whole = container.security_context, pod.security_context
     user = ImageUser.of(image_user)
-    run_as_user = _first(own.run_as_user, whole.run_as_user)
-    refused = _refused(pod) or (
+    run_as_user = first(own.run_as_user, whole.run_as_user)
+    refused = _refused(pod, version) or (
         _verify_run_as_non_root(pod, container, user)
-        if _first(own.run_as_non_root, whole.run_as_non_root)
+        if first(own.run_as_non_root, whole.run_as_non_root)
         else None
     )
     if refused is not None:
@@ -92,24 +111,43 @@ def security_context(pod: PodSpec, container: Container, image_user: str) -> Sec
         privileged=bool(own.privileged),
         run_as_user=user.uid if run_as_user is None else run_as_user,
         run_as_username=user.username if run_as_user is None else "",
-        run_as_group=_first(own.run_as_group, whole.run_as_group),
-        supplemental_groups=(
-            *(() if whole.fs_group is None else (whole.fs_group,)),
-            *whole.supplemental_groups,
-        ),
+        run_as_group=first(own.run_as_group, whole.run_as_group),
+        supplemental_groups=supplemental_groups(whole),
         supplemental_groups_policy=_policy(whole.supplemental_groups_policy),
         no_new_privs=own.allow_privilege_escalation is False,
+        seccomp=seccomp(pod, container),
         readonly_rootfs=bool(own.read_only_root_filesystem),
         masked_paths=() if unmasked else MASKED_PATHS,
         readonly_paths=() if unmasked else READONLY_PATHS,
     )
 
 
+def supplemental_groups(whole: PodSecurityContext) -> tuple[int, ...]:
+    """The Pod's fsGroup and supplementalGroups: pkg/kubelet/kuberuntime/security_context.go."""
+    return (*(() if whole.fs_group is None else (whole.fs_group,)), *whole.supplemental_groups)
+
+
+def seccomp(pod: PodSpec, container: Container, *, default: Seccomp = "Unconfined") -> Seccomp:
+    """The container's profile, else the Pod's, else `default`: the kubelet's is none unless it runs with --seccomp-default.
+
+    pkg/kubelet/kuberuntime/helpers.go getSeccompProfile.
+    """
+    own, whole = container.security_context.seccomp_profile, pod.security_context.seccomp_profile
+    profile = own if own is not None else whole
+    if profile is None:
+        return default
+    match profile.type:
+        case "RuntimeDefault" | "Localhost":
+            return profile.type
+        case _:
+            return "Unconfined"
+
+
 def sysctls(pod: PodSpec) -> dict[str, str]:
     return {sysctl.name: sysctl.value for sysctl in pod.security_context.sysctls}
 
 
-def _first(own: int | None, whole: int | None) -> int | None:
+def first(own: int | None, whole: int | None) -> int | None:
     return whole if own is None else own
 
 
@@ -117,10 +155,10 @@ def _policy(policy: str | None) -> Literal["Merge", "Strict"]:
     return "Strict" if policy == "Strict" else "Merge"
 
 
-def _refused(pod: PodSpec) -> Refused | None:
+def _refused(pod: PodSpec, version: Version) -> Refused | None:
     """The kubelet's admission of sysctls: pkg/kubelet/sysctl/allowlist.go."""
     for sysctl in pod.security_context.sysctls:
-        if sysctl.name not in SAFE_SYSCTLS:
+        if sysctl.name not in SAFE_SYSCTLS.at(version):
             return Refused("kubelet", f'SysctlForbidden: forbidden sysctl: "{sysctl.name}" not allowlisted')
         if pod.host_network and sysctl.name.startswith("net."):
             return Refused(
@@ -134,7 +172,7 @@ def _verify_run_as_non_root(pod: PodSpec, container: Container, user: ImageUser)
     """security_context_others.go verifyRunAsNonRoot; the container waits with CreateContainerConfigError."""
     name = f"{pod.name}_{pod.namespace or 'default'}({pod.uid})"
     place = f"(pod: {json.dumps(name)}, container: {container.name})"
-    run_as_user = _first(container.security_context.run_as_user, pod.security_context.run_as_user)
+    run_as_user = first(container.security_context.run_as_user, pod.security_context.run_as_user)
     if run_as_user is not None:
         if run_as_user == 0:
             return Refused("kubelet", f"container's runAsUser breaks non-root policy {place}")

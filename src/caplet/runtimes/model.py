@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from caplet.errors import InvalidInput
 from caplet.kernel.caps import Cap, Caps
@@ -17,25 +17,43 @@ from caplet.kernel.caps import Cap, Caps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from caplet.kernel.namespaces import IdMap
+
 T = TypeVar("T")
+
+
+FINAL = 10_000
+"""The candidate number of a release that is none: it comes after all its candidates."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A release of a program: `2.1`, `v1.7.34`. What is left out counts as zero."""
+    """A release of a program: `2.1`, `v1.7.34`, `1.0.0-rc93`. What is left out counts as zero."""
 
     major: int
     minor: int = 0
     patch: int = 0
+    candidate: int = FINAL
+    """runc's 1.0.0 had 95 of them in six years, and engines shipped them."""
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        match = re.fullmatch(r"v?(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?", text, re.ASCII)
+        match = re.fullmatch(
+            r"v?(\d{1,8})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?(?:-rc\.?(\d{1,3}))?", text, re.ASCII
+        )
         if match is None:
-            raise InvalidInput(f"not a version: {text!r}", "write it as 2.1 or 1.7.34")
-        return cls(*(int(part or 0) for part in match.groups()))
+            raise InvalidInput(f"not a version: {text[:40]!r}", "write it as 2.1 or 1.7.34")
+        major, minor, patch = (int(part or 0) for part in match.groups()[:3])
+        return cls(major, minor, patch, FINAL if match[4] is None else int(match[4]))
+
+    @property
+    def line(self) -> str:
+        """The releases that it is one of: `2.1`."""
+        return f"{self.major}.{self.minor}"
 
     def __str__(self) -> str:
+        if self.candidate != FINAL:
+            return f"{self.major}.{self.minor}.{self.patch}-rc{self.candidate}"
         return f"{self.major}.{self.minor}" + (f".{self.patch}" if self.patch else "")
 
 
@@ -59,9 +77,24 @@ class Refused:
     """A program on the way said no; the container is not created."""
 
     by: str
-    """The program: kubelet, containerd."""
+    """The program: API server, kubelet, containerd, runc; or the platform whose admission it is."""
     message: str
     """In that program's own words."""
+
+
+Seccomp = Literal["Unconfined", "RuntimeDefault", "Localhost"]
+"""core/v1 SeccompProfileType: no filter, the engine's own profile, a file of the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodUserNamespace:
+    """The user namespace that `hostUsers: false` gives a Pod."""
+
+    ids: IdMap
+    """Which of the node's ids they are; the kubelet chooses, so an example: the first that it would give."""
+    rootfs: Literal["idmapped", "chowned"]
+    """How the image's files become the namespace's. An idmapped mount keeps what they carry; a copy whose files are
+    given to other owners loses every security.capability and set-user-ID bit (chown_common() in fs/open.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +113,9 @@ class SecurityContext:
     supplemental_groups_policy: str = "Merge"
     """Merge: with the groups that the image's /etc/group names for the user. Strict: without."""
     no_new_privs: bool = False
+    user_ns: bool = False
+    """A user namespace of the Pod's own (`hostUsers: false`)."""
+    seccomp: Seccomp = "Unconfined"
     readonly_rootfs: bool = False
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
@@ -96,10 +132,10 @@ class LinuxCapabilities:
     ambient: tuple[str, ...] = ()
 
     @classmethod
-    def granted(cls, names: Iterable[str]) -> LinuxCapabilities:
-        """Bounding, permitted and effective alike; nothing inheritable, nothing ambient."""
+    def granted(cls, names: Iterable[str], *, inheritable: bool = False) -> LinuxCapabilities:
+        """Bounding, permitted and effective alike; nothing ambient."""
         caps = tuple(names)
-        return cls(bounding=caps, effective=caps, permitted=caps)
+        return cls(bounding=caps, effective=caps, permitted=caps, inheritable=caps if inheritable else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +181,9 @@ class Spec:
     mounts: tuple[Mount, ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
+    user_ns: PodUserNamespace | None = None
+    """None: the node's."""
+    seccomp: Seccomp = "Unconfined"
 
 
 def oci_name(cap: Cap | int) -> str:

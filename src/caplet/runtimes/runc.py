@@ -8,7 +8,8 @@ libcontainer/capabilities/capabilities.go New, ApplyBoundingSet, ApplyCaps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Literal
 
 from caplet.kernel.caps import Cap, Caps
 from caplet.kernel.syscalls import (
@@ -23,19 +24,52 @@ from caplet.kernel.syscalls import (
     Setresuid,
     Syscall,
 )
+from caplet.runtimes.engine import OCIRuntime
+from caplet.runtimes.model import LinuxCapabilities, Refused, Since, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from caplet.runtimes.model import LinuxCapabilities, Process
+    from caplet.runtimes.model import Process
+
+RELEASES = (
+    Version(1, 0, 0, 93),
+    Version(1, 0, 3),
+    Version(1, 1, 15),
+    Version(1, 2, 9),
+    Version(1, 3, 6),
+    Version(1, 4, 3),
+    Version(1, 5, 1),
+)
+NEWEST = RELEASES[-1]
+
+UNKNOWN_IS_FATAL = Since(((Version(0), True), (Version(1, 0, 0, 94), False)))
+"""Whether a name that it does not know ends it; since 1.0.0-rc94 (5fb831a0f) it only warns."""
+
+LAST_CAP = Since(((Version(0), Cap.AUDIT_READ), (Version(1, 0, 0, 93), max(Cap))))
+"""The last capability that it knows: 6dfbe9b80 brought those of Linux 5.8 and later."""
+
+WITHOUT_CAPABILITIES: Since[Literal["none", "all"]] = Since(((Version(0), "none"), (Version(1, 3), "all")))
+"""What a config.json without `process.capabilities` leaves: nothing, or since 1.3.0-rc.1 (049a5f76c) runc's own."""
+
+EXEC_ERROR = Since(
+    (
+        (Version(0), 'standard_init_linux.go:{line}: exec user process caused "{error}"'),
+        (Version(1, 0, 0, 92), "standard_init_linux.go:{line}: exec user process caused: {error}"),
+        (Version(1, 1), "exec {path}: {error}"),
+    )
+)
+"""What the container's log gets where execve fails: libcontainer/standard_init_linux.go, since 1.1 an os.PathError of
+libcontainer/system/linux.go Exec. The line number differs by release; 228 is that of 1.0."""
 
 
-def caps_of(names: Iterable[str]) -> Caps:
+def caps_of(names: Iterable[str], version: Version = NEWEST) -> Caps:
     """The names that runc knows: exactly `CAP_` and the upper-case name (capSlice; measured with 1.1.5)."""
-    return Caps.of(*(_KNOWN[name] for name in names if name in _KNOWN))
+    last = LAST_CAP.at(version)
+    return Caps.of(*(_KNOWN[name] for name in names if name in _KNOWN and _KNOWN[name] <= last))
 
 
-def ignored(capabilities: LinuxCapabilities) -> tuple[str, ...]:
+def ignored(capabilities: LinuxCapabilities, version: Version = NEWEST) -> tuple[str, ...]:
     """The names that runc >= 1.0.0-rc94 leaves out with a warning, sorted."""
     every = (
         *capabilities.bounding,
@@ -44,17 +78,41 @@ def ignored(capabilities: LinuxCapabilities) -> tuple[str, ...]:
         *capabilities.permitted,
         *capabilities.ambient,
     )
+    if UNKNOWN_IS_FATAL.at(version):
+        return ()
     return tuple(sorted({name for name in every if name not in _KNOWN}))
 
 
-def system_calls(process: Process, available: Caps) -> tuple[Syscall, ...]:
+def warning(names: tuple[str, ...], _version: Version = NEWEST) -> str:
+    """capabilities.go New."""
+    return f"ignoring unknown or unavailable capabilities: [{' '.join(names)}]"
+
+
+def _refused(capabilities: LinuxCapabilities, version: Version) -> Refused | None:
+    """capabilities.go New of 1.0.0-rc93: the first unknown name, set by set."""
+    if not UNKNOWN_IS_FATAL.at(version):
+        return None
+    for names in (
+        capabilities.bounding,
+        capabilities.effective,
+        capabilities.inheritable,
+        capabilities.permitted,
+        capabilities.ambient,
+    ):
+        for name in names:
+            if name not in _KNOWN or _KNOWN[name] > LAST_CAP.at(version):
+                return Refused("runc", f'unknown capability "{name}"')
+    return None
+
+
+def system_calls(process: Process, available: Caps, version: Version = NEWEST) -> tuple[Syscall, ...]:
     """What runc calls, in its order, up to execve.
 
     `available`: the capabilities of this kernel that runc itself may use; the ones outside it are dropped from
     every set without an error, since the kernel would not grant them (libcontainer checks them at start).
     """
     sets = process.capabilities
-    bounding = caps_of(sets.bounding)
+    bounding = caps_of(sets.bounding, version)
     user = process.user
     calls: list[Syscall] = []
     if process.no_new_privileges:
@@ -67,14 +125,36 @@ def system_calls(process: Process, available: Caps) -> tuple[Syscall, ...]:
         Setresuid(user.uid, user.uid, user.uid),
         SetKeepcaps(False),
         Capset(
-            effective=caps_of(sets.effective) & available,
-            permitted=caps_of(sets.permitted) & available,
-            inheritable=caps_of(sets.inheritable) & available,
+            effective=caps_of(sets.effective, version) & available,
+            permitted=caps_of(sets.permitted, version) & available,
+            inheritable=caps_of(sets.inheritable, version) & available,
         ),
         AmbientClearAll(),
     ]
-    calls += [AmbientRaise(cap) for cap in caps_of(sets.ambient) & available]
+    calls += [AmbientRaise(cap) for cap in caps_of(sets.ambient, version) & available]
     return tuple(calls)
 
 
+def start(process: Process, available: Caps, version: Version) -> tuple[Syscall, ...] | Refused:
+    """As `system_calls`, or why runc starts nothing."""
+    return _refused(process.capabilities, version) or system_calls(process, available, version)
+
+
+def exec_error(path: str, errno: int, version: Version = NEWEST) -> str:
+    """As Go writes an errno: in lower case."""
+    error = os.strerror(errno)
+    return EXEC_ERROR.at(version).format(path=path, error=error[:1].lower() + error[1:], line=228)
+
+
 _KNOWN = {f"CAP_{cap.name}": cap for cap in Cap}
+
+RUNTIME = OCIRuntime(
+    name="runc",
+    releases=RELEASES,
+    caps_of=caps_of,
+    system_calls=start,
+    ignored=ignored,
+    warning=warning,
+    exec_error=exec_error,
+    file_caps=lambda _no_new_privs, _version: "kernel",
+)

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from caplet.cli.main import ALIASES, COMMANDS, caplet, explain_error, run
+from caplet.cli.settings import DEBUG
 from caplet.errors import InvalidInput, Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,8 @@ def command(name: str) -> click.Command:
 def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"Examples?:\n\s+caplet ", text), f"caplet {name} --help shows no example"
+    assert re.search(r"Examples?[^\n]*:\n\s+caplet ", text), f"caplet {name} --help shows no example"
+    assert re.search(r"^\s+Exit codes?: ", text, re.MULTILINE), f"caplet {name} --help names no exit code"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -44,7 +46,7 @@ def test_every_command_has_its_page_and_changelog_line(name: str) -> None:
 def test_every_option_is_on_the_page(name: str) -> None:
     page = (ROOT / "docs" / "cli" / f"{name}.md").read_text()
     for parameter in command(name).params:
-        if isinstance(parameter, click.Option):
+        if isinstance(parameter, click.Option) and parameter is not DEBUG:
             longest = max(parameter.opts, key=len)
             assert longest in page, f"docs/cli/{name}.md does not tell {longest}"
 
@@ -52,6 +54,43 @@ def test_every_option_is_on_the_page(name: str) -> None:
 def test_a_mistyped_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["scna"]) == 2
     assert "'scan'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["help", "run"], ["help", "getcap"]])
+def test_help_is_a_word_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 0
+    asked = capsys.readouterr().out
+    assert run([*arguments[1:], "--help"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == asked.splitlines()[1:]
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["help", "frobnicate"]])
+def test_an_unknown_command_says_where_the_known_are(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == "caplet: No such command 'frobnicate'.\n  see: caplet --help\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--debug", "scan", "nothing"],
+        ["scan", "--debug", "nothing"],
+        ["scan", "nothing", "--debug"],
+        ["getcap", "nothing", "--debug"],
+    ],
+)
+def test_debug_is_taken_anywhere(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    first, *_, message, _ = capsys.readouterr().err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert message.startswith("caplet: 'nothing' ")
+
+
+def test_debug_behind_two_dashes_is_the_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pack", "/nowhere", "-o", "oci:x", "--", "--debug"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_no_command_prints_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

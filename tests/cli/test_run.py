@@ -85,7 +85,7 @@ def test_a_wrong_word_before_the_command_is_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("root", "directory")
 class TestAsRoot:
     @pytest.mark.parametrize(
         ("arguments", "message", "hint"),
@@ -102,7 +102,6 @@ class TestAsRoot:
     )
     def test_what_cannot_be_done_is_125_and_says_what_to_do(
         self,
-        directory: Path,
         arguments: tuple[str, ...],
         message: str,
         hint: str,

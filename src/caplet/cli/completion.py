@@ -11,16 +11,17 @@ import click
 def command(shell: str) -> None:
     """Print the script that completes commands, options, images, tags and capability names in SHELL.
 
-    Needs bash 4.4 or newer, zsh, or fish 3 or newer.
+    SHELL is bash (4.4 or newer), zsh or fish (3 or newer). The script asks caplet itself, so it need not be printed
+    again for another version.
 
     Exit code: 0; 2 when the command line is wrong.
 
     \b
-    Examples:
-      eval "$(caplet completion bash)"                                      # in ~/.bashrc
-      eval "$(caplet completion zsh)"                                       # in ~/.zshrc, after compinit
-      caplet completion fish > ~/.config/fish/completions/caplet.fish       # once
+    Examples, one for each shell:
+      caplet completion bash > ~/.caplet.bash; echo '. ~/.caplet.bash' >> ~/.bashrc
+      caplet completion zsh > ~/.caplet.zsh; echo '. ~/.caplet.zsh' >> ~/.zshrc     (after compinit)
+      caplet completion fish > ~/.config/fish/completions/caplet.fish
     """
-    from caplet.cli.complete import source
+    from caplet.cli.shells import SHELLS
 
-    click.echo(source(shell), nl=False)
+    click.echo(SHELLS[shell].source_template, nl=False)

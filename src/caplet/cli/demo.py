@@ -35,7 +35,7 @@ def command() -> int:
     model predicts with what /proc/PID/status shows. Needs no Docker, network or installed runtime, and leaves nothing
     behind. An ordinary user needs newuidmap and a range of ids in /etc/subuid.
 
-    Exit code: 0 when all three ended as they must, 5 when a prediction was wrong, else 1.
+    Exit code: 0 when all three ended as they must, 5 when a prediction was wrong, else 1; 2 when this machine cannot.
 
     \b
     Example:

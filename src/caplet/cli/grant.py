@@ -32,6 +32,8 @@ def command(image: str, grants: tuple[str, ...], allow_interpreter: bool, **opti
     CAPS is as setcap(8) has it, or names as Kubernetes has them, which means +ep. The input is not changed, nothing is
     unpacked, and no root is needed. A file that already has its capabilities is left alone: the digest stays.
 
+    Exit code: 0, also when there was nothing to change; 2 when it could not be done, and then nothing is written.
+
     \b
     Examples:
       caplet grant oci:web -o oci:web:granted NET_BIND_SERVICE

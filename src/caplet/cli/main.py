@@ -18,6 +18,8 @@ from caplet.errors import CapletError, ManyInvalid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
 COMMANDS = {
     "completion": "print the script that completes caplet's words in bash, zsh or fish",
     "demo": "the whole story on this machine in ten seconds",
@@ -31,6 +33,9 @@ COMMANDS = {
 """Command and what `caplet --help` says of it. The module is `caplet.cli.NAME`, its click command `command`."""
 
 ALIASES = {"setcap": "grant", "getcap": "scan"}
+
+COMPLETING = "_CAPLET_COMPLETE"
+"""Set by the script of `caplet completion` when a shell wants to know what can stand at the cursor."""
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -53,12 +58,17 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"caplet.cli.{name}").command
         if DEBUG not in command.params:
             command.params.append(DEBUG)
+        if COMPLETING in os.environ:
+            from caplet.cli.complete import equip
+
+            equip(command)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] == "help":  # caplet help [COMMAND], as git, docker and kubectl have it
+        if args[0] == "help" and not ctx.resilient_parsing:
+            # caplet help [COMMAND], as git, docker and kubectl have it.
             if len(args) == 1:
                 click.echo(ctx.get_help())
                 ctx.exit()
@@ -72,6 +82,15 @@ class LazyGroup(click.Group):
             if near:
                 raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
             raise
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands' names without importing one of them, then the options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -100,6 +119,10 @@ def caplet() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code. `caplet.errors` says what each exception becomes."""
     settings = Settings()
+    if COMPLETING in os.environ:
+        from caplet.cli.shells import register
+
+        register()
     try:
         result = caplet.main(list(arguments), prog_name="caplet", standalone_mode=False, obj=settings)
         sys.stdout.flush()

@@ -97,6 +97,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     read from the program. Programs of several platforms with the same PATH make an index. What follows -- becomes the
     default arguments. The image depends on nothing but the contents and options: the same input, the same digest.
 
+    Exit code: 0; 2 when it could not be done, and then nothing is written.
+
     \b
     Examples:
       caplet pack ./server -o oci:image --caps NET_BIND_SERVICE

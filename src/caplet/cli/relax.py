@@ -24,6 +24,8 @@ def command(image: str, paths: tuple[str, ...], all_files: bool, **options: Any)
     permitted". With +p it starts everywhere, but has its capabilities only if it raises them itself. PATH is absolute, in
     the image; links are followed. Without PATH it is every file that has +ep. The input is not changed.
 
+    Exit code: 0, also when there was nothing to change; 2 when it could not be done, and then nothing is written.
+
     \b
     Examples:
       caplet relax oci:caddy -o oci:caddy:relaxed /usr/bin/caddy

@@ -59,7 +59,9 @@ class RunCommand(click.Command):
     help="The OCI runtime.  [default: the first that is installed]",
 )
 @click.option(
-    "--probe", metavar="URL", help="Ask the server from inside, http://:80/, then stop the container."
+    "--probe",
+    metavar="URL",
+    help="Ask the server from inside, http://:80/, then stop the container. No TLS.",
 )
 @click.option(
     "--timeout",
@@ -95,11 +97,13 @@ def command(
     The container's output is its own; the report goes to standard error (with -o json to standard output, the
     container's output in it). Nothing is left behind, however it ends. Needs root or a user with subordinate ids.
 
+    Exit code: the container's own; 125 for whatever goes wrong before, a wrong option too; 126 its program cannot be
+    invoked; 127 it is not there. With --probe: 0 for an answer from 200 to 399, else 1.
+
     \b
-    Exit code: the container's own; 125 what went wrong before, 126 its program cannot be invoked, 127 it is not there;
-    with --probe 0 for an answer from 200 to 399, else 1.
-    Example:
-      caplet run pod.yaml --image oci:app --probe http://:80/
+    Examples:
+      caplet run pod.yaml --image oci:app
+      caplet run pod.yaml --image oci:app --on containerd:1.7 --probe http://:80/
     """
     from caplet.run.rootless import as_root
 

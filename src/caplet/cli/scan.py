@@ -46,6 +46,8 @@ def command(image: str, output: str, show_layer: bool, platforms: tuple[str, ...
     IMAGE is oci:DIR[:TAG][@DIGEST], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]. Nothing is unpacked, and
     every blob is verified. Where engines see different files, the answer is containerd's and a note names the others.
 
+    Exit code: 0, whatever is found; 2 when the image cannot be read, or the command line is wrong.
+
     \b
     Example:
       caplet scan oci:debian

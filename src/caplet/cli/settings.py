@@ -15,6 +15,8 @@ class Settings:
     debug: bool = False
     failure: int = 0
     """The exit code for whatever could not be done, where the command has one for all; 0: the error's own."""
+    words: tuple[str, ...] = ()
+    """The command line before the cursor, where a shell asks what can follow; see `caplet.cli.shells`."""
 
 
 def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -23,6 +23,8 @@ def command(image: str, paths: tuple[str, ...], all_files: bool, **options: Any)
     PATH is absolute, in the image; links are followed. Without PATH every file that has capabilities loses them. Set-id
     bits stay. The input is not changed, nothing is unpacked, and no root is needed.
 
+    Exit code: 0, also when there was nothing to change; 2 when it could not be done, and then nothing is written.
+
     \b
     Examples:
       caplet strip oci:debian -o oci:debian:stripped /bin/ping

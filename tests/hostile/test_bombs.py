@@ -4,11 +4,7 @@
 from __future__ import annotations
 
 import gzip
-import os
-import signal
 import struct
-import sys
-import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.hostile.blocks import BLOCK, CAPABILITY, RAW, directory, file, header, long_name, pax, symlink, tar
 from tests.hostile.case import Blob, write_image
+from tests.hostile.watched import watched
 from tests.layouts import OCI, Layout, digest
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 PLAIN, GZIP, ZSTD = (f"{OCI}.layer.v1.tar{end}" for end in ("", "+gzip", "+zstd"))
 GIB = 1 << 30
 MEGABYTES = 256
-SECONDS = 60
-"""Some engines take 45 seconds for such layers; a loaded machine must not fail the test."""
 PING = "/x cap_net_raw=ep\n"
 
 
@@ -109,56 +104,12 @@ BOMBS: dict[str, Bomb] = {
 # fmt: on
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    code: int
-    out: str
-    err: str
-    megabytes: int
-    """The most memory it had."""
-
-
-def scan(work: str, reference: str) -> Scanned:
-    paths = [os.path.join(work, name) for name in ("out", "err")]
-    pid = os.posix_spawn(
-        sys.executable,
-        (sys.executable, "-m", "caplet", "scan", reference),
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, number + 1, path, os.O_WRONLY | os.O_CREAT, 0o600)
-            for number, path in enumerate(paths)
-        ],
-    )
-    end = time.monotonic() + SECONDS
-    most = 0
-    while not (done := os.waitpid(pid, os.WNOHANG))[0]:
-        most = max(most, peak(pid))
-        if time.monotonic() > end:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            pytest.fail(f"over {SECONDS} seconds")
-        time.sleep(0.01)
-    out, err = map(read, paths)
-    return Scanned(os.waitstatus_to_exitcode(done[1]), out, err, most >> 10)
-
-
-def peak(pid: int) -> int:
-    """The most kilobytes a living process had. Not ru_maxrss, which counts the process that started it as well."""
-    lines = read(f"/proc/{pid}/status").splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
-
-
-def read(path: str) -> str:
-    with open(path, encoding="utf-8") as source:
-        return source.read()
-
-
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_goes_off_in_bounded_time_and_memory(name: str, tmp_path: Path) -> None:
     bomb = BOMBS[name]
     layout = Layout(str(tmp_path / "image"))
     write_image(layout, [bomb.layer()], "latest")
-    found = scan(str(tmp_path), f"oci:{layout.path}")
+    found = watched(str(tmp_path), "scan", f"oci:{layout.path}")
     assert found.megabytes <= bomb.megabytes
     assert "Traceback" not in found.err
     if bomb.says == PING:

@@ -38,6 +38,9 @@ TAIL = 64 * 1024
 FREE_BYTES = 256 << 20
 """Room for what the program writes where its root is not read-only."""
 
+USABLE = 7 / 8
+"""Of the memory that is free: the rest of the machine goes on."""
+
 FORWARDED = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -201,11 +204,12 @@ def _check(spec: Spec) -> None:
 def _room(rootfs: Rootfs) -> int:
     """The size of the tmpfs, checked against the memory that is free."""
     size = unpack.size_of(rootfs)
-    free = _free_memory()
+    free = int(_free_memory() * USABLE)
     if size > free:
+        path, most = unpack.largest(rootfs)
         raise Unavailable(
-            f"the image takes {size >> 20} MiB of memory when unpacked, {free >> 20} MiB are free",
-            "files live in memory so that nothing is left behind",
+            f"the image takes {size >> 20:,} MiB of memory when unpacked, and {free >> 20:,} MiB may be used here",
+            f"files live in memory so that nothing is left behind; the largest is {os.fsdecode(path)}, {most:,} bytes",
         )
     return size + min(FREE_BYTES, free - size)
 

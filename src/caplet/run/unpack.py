@@ -24,6 +24,7 @@ from caplet.run.perform import do
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
+    from typing import BinaryIO
 
     from caplet.image.node import Node
     from caplet.image.rootfs import Rootfs
@@ -35,12 +36,13 @@ MAX_OPEN_FILES = 64
 """The unpacker has one file open at a time; the rest is for the interpreter."""
 
 CHUNK = 1 << 20
+_ZEROS = bytes(CHUNK)
 
 _CAPABILITY = b"security.capability"
 
 
 def size_of(rootfs: Rootfs) -> int:
-    """Bytes that the files take on a tmpfs: contents in whole pages, and about one page of inode and name each."""
+    """Bytes that the files take on a tmpfs, at most: contents in whole pages, attributes, about a page of inode and name each."""
     page = resource.getpagesize()
     counted: set[int] = set()
     total = page
@@ -50,7 +52,14 @@ def size_of(rootfs: Rootfs) -> int:
                 continue
             counted.add(id(node))
         total += page + (-(-node.size // page) * page if node.kind is Kind.FILE else 0)
+        total += sum(len(name) + len(value) for name, value in node.xattrs.items())
     return total
+
+
+def largest(rootfs: Rootfs) -> tuple[bytes, int]:
+    """The path of the largest file, and its size."""
+    files = ((path, node.size) for path, node in rootfs.walk() if node.kind is Kind.FILE)
+    return max(files, key=lambda one: one[1], default=(b"/", 0))
 
 
 def write_archive(rootfs: Rootfs, write: Callable[[bytes], object]) -> None:
@@ -148,7 +157,7 @@ def _make(path: bytes, entry: Entry, content: Callable[[], Iterator[bytes]]) -> 
             with open(
                 os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb"
             ) as file:
-                file.writelines(content())
+                _write(file, content())
         case Kind.SYMLINK:
             os.symlink(entry.linkname, path)
         case Kind.HARDLINK:
@@ -163,6 +172,16 @@ def _make(path: bytes, entry: Entry, content: Callable[[], Iterator[bytes]]) -> 
         _set_xattr(path, name, value)
     if entry.kind is not Kind.SYMLINK:
         os.chmod(path, entry.mode & 0o7777)
+
+
+def _write(file: BinaryIO, chunks: Iterator[bytes]) -> None:
+    """Zeros are left out: what was sparse in the layer takes no more memory here."""
+    for chunk in chunks:
+        if chunk == _ZEROS[: len(chunk)]:
+            file.seek(len(chunk), os.SEEK_CUR)
+        else:
+            file.write(chunk)
+    file.truncate()
 
 
 def _device(entry: Entry) -> int:

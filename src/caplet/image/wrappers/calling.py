@@ -37,7 +37,7 @@ class Caller:
     def capset(
         self, permitted: Caps | None = None, effective: Caps | None = None, inheritable: Caps | None = None
     ) -> None:
-        """capset(2), with the sets that are not given as they are."""
+        """Writes the sets; those that are not given stay as they are."""
         now = self.cred.caps
         self.call(
             Capset(
@@ -48,6 +48,6 @@ class Caller:
         )
 
     def raise_effective(self, caps: Iterable[Cap], *, only: bool = False) -> None:
-        """capset(2) with those effective; `only`: and no others."""
+        """Makes those effective; `only`: and no others."""
         base = NO_CAPS if only else self.cred.caps.effective
         self.capset(effective=base | Caps.of(*caps))

@@ -21,12 +21,12 @@ from caplet.kernel.syscalls import (
     AmbientLower,
     AmbientRaise,
     CapbsetDrop,
+    Setgroups,
     SetKeepcaps,
     SetNoNewPrivs,
-    SetSecurebits,
-    Setgroups,
     Setresgid,
     Setresuid,
+    SetSecurebits,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class _Ids:
             return tuple(sorted(self._group(one) for one in listed.split(",")))
         if not parsed.has("--init-groups"):
             return None
-        if self.ruid == KEEP or self.rgid == KEEP:
+        if KEEP in {self.ruid, self.rgid}:
             raise Fails("setpriv: --init-groups needs --ruid and --rgid")
         account = getpwuid(self.run.files, self.ruid)
         if account is None:

@@ -143,7 +143,7 @@ _CHROOT = Options("", ("groups=", "userspec=", "skip-chdir", "help", "version"))
 
 
 def chroot(run: Invocation) -> Next:
-    """As src/chroot.c of coreutils, main(): chroot(2), then setgroups, setgid, setuid."""
+    """The groups, then the group, the user last, once the root is changed (src/chroot.c, main)."""
     parsed = parse(run.name, run.args, _CHROOT)
     if len(parsed.operands) < 1:
         return Nothing("chroot was given no directory")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from tests.kernel import exhaustive as small
 from tests.kernel import programs, worlds
+from tests.kernel.counter import SharedCounter
 from tests.kernel.isolated import Isolated
 from tests.reach import CHECKOUT, closed_directory
 
@@ -37,7 +38,7 @@ from caplet.programs import shipped
 from caplet.run.perform import perform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.kernel.programs import Drawn
     from tests.kernel.worlds import World
@@ -141,8 +142,10 @@ def words(value: object) -> str:
 class Oracle:
     """Draws and judges programs in one worker process."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, judged: Callable[[], None] = lambda: None) -> None:
         self._seed = seed
+        self._judged = judged
+        """Called after each program."""
         self._kernel = Kernel.parse(platform.release())
         self._place = worlds.enclose()
         self._start = perform([]).start
@@ -171,6 +174,7 @@ class Oracle:
 
     def _judge(self, name: str, drawn: Drawn, world: World, tally: Tally) -> None:
         what = self._disagreement(drawn, world, tally)
+        self._judged()
         if what is None:
             return
         if len(tally.disagreements) < SHOWN:
@@ -238,9 +242,12 @@ def _count_execve(kinds: Counter[str], call: k.Execve, error: int, *, secure: bo
     kinds.update(f"execve: {trait}" for trait, has in traits.items() if has)
 
 
-def worker(seed: int, indices: range, job: int, jobs: int, *, exhaustive: bool) -> Tally:
+def worker(
+    seed: int, indices: range, job: int, jobs: int, counter: SharedCounter | None = None, *, exhaustive: bool
+) -> Tally:
     """The batches of one job, and its part of the exhaustive set."""
-    oracle, tally = Oracle(seed), Tally()
+    judged = functools.partial(counter.count, job) if counter is not None else lambda: None
+    oracle, tally = Oracle(seed, judged), Tally()
     gc.freeze()
     if exhaustive:
         tally.add(oracle.exhaust(slice(job, None, jobs)))
@@ -259,13 +266,16 @@ def run(seed: int, indices: range, jobs: int, *, exhaustive: bool) -> Tally:
             f"the oracle runs programs of this checkout as other users, and {closed} is closed to them",
             "move it to a directory that all users may enter",
         )
+    counter = SharedCounter(jobs)
     workers = [
-        Isolated(functools.partial(worker, seed, indices, job, jobs, exhaustive=exhaustive))
+        Isolated(functools.partial(worker, seed, indices, job, jobs, counter, exhaustive=exhaustive))
         for job in range(jobs)
     ]
+    programs_in_all = len(indices) + (sum(1 for _ in small.cases()) if exhaustive else 0)
     tally = Tally()
-    for each in workers:
-        tally.add(each.result())
+    with counter.shown("programs", programs_in_all):
+        for each in workers:
+            tally.add(each.result())
     return tally
 
 

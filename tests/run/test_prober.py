@@ -62,7 +62,7 @@ def test_what_is_no_url_to_probe(url: str, why: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.2", "0.0.0.0", "[::1]", "web.localhost"])  # noqa: S104
+@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.2", "0.0.0.0", "[::1]", "web.localhost"])
 def test_hosts_of_a_network_that_has_loopback_alone(host: str) -> None:
     Probe.parse(f"http://{host}:80/").check_host(host_network=False)
 

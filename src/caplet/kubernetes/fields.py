@@ -6,8 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from caplet.kubernetes.document import Mapping, Sequence
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,11 +23,11 @@ class Fields:
 
     document: Document
     path: Path
-    data: Mapping
+    data: dict[str, Any]
 
     @classmethod
     def of(cls, document: Document, path: Path, value: Any) -> Fields:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise document.error(path, f"must be an object, not {what(value)}")
         return cls(document, path, value)
 
@@ -66,7 +64,7 @@ class Fields:
         value = self.data.get(name)
         if value is None:
             return
-        if not isinstance(value, Sequence):
+        if not isinstance(value, list):
             raise self.error(name, f"must be a list, not {what(value)}")
         for index, item in enumerate(value):
             yield (*self.path, name, index), item
@@ -97,7 +95,7 @@ class Fields:
 
 def is_scalar(value: Any) -> bool:
     """Quotes would make a string of it."""
-    return not isinstance(value, Mapping | Sequence)
+    return not isinstance(value, dict | list)
 
 
 def what(value: Any) -> str:
@@ -105,9 +103,9 @@ def what(value: Any) -> str:
     match value:
         case None:
             return "null"
-        case Mapping():
+        case dict():
             return "an object"
-        case Sequence():
+        case list():
             return "a list"
         case bool():
             return "true" if value else "false"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from caplet.kubernetes.document import Document, Mapping, Sequence, dotted
+from caplet.kubernetes.document import Document, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -60,7 +60,7 @@ class Found:
 
     path: Path
     """In its document; () unless it is in a List."""
-    value: Mapping
+    value: dict[str, Any]
     api_version: str
     kind: str
     type: str | None
@@ -73,22 +73,22 @@ def objects(document: Document) -> Iterator[Found | InvalidInput]:
     while waiting:
         path, value, api_version, kind = waiting.pop()
         hint = "a manifest has apiVersion, kind and metadata"
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             yield document.error(path, "not a Kubernetes object", hint)
             continue
         api_version, kind = _text(value, "apiVersion") or api_version, _text(value, "kind") or kind
         items = value.get("items")
         if not kind:
             yield document.error(path, "the object has no kind", hint)
-        elif kind.endswith("List") and isinstance(items, Sequence):
-            of_items = ("", "") if kind == "List" else (api_version, kind.removesuffix("List"))
-            below = [((*path, "items", index), item, *of_items) for index, item in enumerate(items)]
-            waiting += reversed(below)
+        elif kind.endswith("List") and isinstance(items, list):
+            of, item_kind = ("", "") if kind == "List" else (api_version, kind.removesuffix("List"))
+            below = [((*path, "items", index), item, of, item_kind) for index, item in enumerate(items)]
+            waiting.extend(reversed(below))
         else:
             yield Found(path, value, api_version, kind, _type(api_version, kind))
 
 
-def _text(value: Mapping, name: str) -> str:
+def _text(value: dict[str, Any], name: str) -> str:
     found = value.get(name)
     return found if isinstance(found, str) else ""
 
@@ -115,7 +115,7 @@ def pods_in(document: Document, found: Found) -> Iterator[tuple[Path, Collection
         yield (*found.path, "spec", *inner), more
     for inner in INLINED.get(group, ()):
         value = document.at((*found.path, *inner))
-        if isinstance(value, Mapping) and isinstance(value.get("containers"), Sequence):
+        if isinstance(value, dict) and isinstance(value.get("containers"), list):
             yield (*found.path, *inner), frozenset(value)
 
 
@@ -124,18 +124,16 @@ def _search(top: Any) -> Iterator[Path]:
     waiting: list[tuple[Path, Any]] = [((), top)]
     while waiting:
         path, value = waiting.pop()
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             spec = value.get("spec")
-            if isinstance(spec, Mapping) and isinstance(spec.get("containers"), Sequence):
+            if isinstance(spec, dict) and isinstance(spec.get("containers"), list):
                 yield (*path, "spec")
             steps: list[tuple[str | int, Any]] = list(value.items())
-        elif isinstance(value, Sequence):
+        elif isinstance(value, list):
             steps = list(enumerate(value))
         else:
             continue
         if len(path) < MAX_SEARCH_DEPTH:
             waiting += [
-                ((*path, step), inner)
-                for step, inner in reversed(steps)
-                if isinstance(inner, Mapping | Sequence)
+                ((*path, step), inner) for step, inner in reversed(steps) if isinstance(inner, dict | list)
             ]

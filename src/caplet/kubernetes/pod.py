@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput, ManyInvalid
 from caplet.kubernetes import decode
-from caplet.kubernetes.document import Document, Mapping
 from caplet.kubernetes.fields import Fields
 from caplet.kubernetes.objects import TEMPLATES, Found, objects, pods_in
 from caplet.kubernetes.podspec import Container, PodSpec
@@ -16,6 +15,8 @@ from caplet.kubernetes.schema import problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from caplet.kubernetes.document import Document
 
 __all__ = [
     "TEMPLATES",
@@ -142,13 +143,13 @@ def _distinct_names(pod: PodSpec) -> None:
 
 def _meta(found: Found, name: str) -> str:
     metadata = found.value.get("metadata")
-    value = metadata.get(name) if isinstance(metadata, Mapping) else None
+    value = metadata.get(name) if isinstance(metadata, dict) else None
     return value if isinstance(value, str) else ""
 
 
 def _strings(document: Document, path: tuple[str | int, ...]) -> dict[str, str]:
     value = document.at(path)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return {}
     return {key: item or "" for key, item in value.items() if item is None or isinstance(item, str)}
 

@@ -7,9 +7,10 @@ Neither YAML 1.1 nor 1.2: `0755` and `0o755` are 493, `y`, `yes` and `on` are tr
 from __future__ import annotations
 
 import base64
-import binascii
+import datetime as dt
 import math
 import re
+import struct
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -47,33 +48,102 @@ _JSON_EXPONENT = 1e21
 
 
 def resolve(text: str, tag: str | None, *, plain: bool) -> Scalar:
-    """The value of a scalar. `tag`: as the parser gives it, None for none; `plain`: it has no quotes and no tag.
+    """The value of a scalar as JSON has it. `tag`: as the parser gives it, None for none; `plain`: no quotes, no tag.
 
-    Raises InvalidInput where the tag demands what the text is not.
+    Raises InvalidInput where the tag demands what the text is not, and for numbers that JSON has not.
     """
+    value = meaning(text, tag, plain=plain)
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        raise InvalidInput(f"{text} is not a number that JSON has")
+    if not value.is_integer() or abs(value) >= _JSON_EXPONENT:
+        return value
+    return int(Decimal(repr(value)))  # encoding/json writes the shortest digits, then zeros
+
+
+def meaning(text: str, tag: str | None, *, plain: bool) -> Scalar:
+    """The value of a scalar to go-yaml: a float is one also where it is whole or infinite."""
     if plain:
-        return _finite(_plain(text), text)
+        return _plain(text)
     if tag is None or tag == _TAG + "str" or not tag.startswith(_TAG):
         return text
     kind = tag.removeprefix(_TAG)
     if kind == "binary":
         return _binary(text)
-    if kind not in {"bool", "int", "float", "null", "timestamp"}:
-        return text
     if kind == "timestamp":
-        if not _DATE.match(text):
+        if not _is_timestamp(text):
             raise InvalidInput(f"cannot decode `{text}` as a !!timestamp")
+        return text
+    if kind not in {"bool", "int", "float", "null"}:
         return text
     value = _plain(text)
     found = _kind(value)
     if found == "int" and kind == "float":
-        return value
+        return float(value or 0)
     if found != kind:
         raise InvalidInput(f"cannot decode !!{found} `{text}` as a !!{kind}")
-    return _finite(value, text)
+    return value
 
 
-_DATE = re.compile(r"[0-9]{4}-", re.ASCII)
+def key(value: Scalar) -> str:
+    """The key of an object that a scalar means, as sigs.k8s.io/yaml convertToJSONableObject writes it."""
+    match value:
+        case str():
+            return value
+        case None:
+            raise InvalidInput("a key is null")
+        case bool():
+            return "true" if value else "false"
+        case int():
+            if value > _MAX_INT64:
+                raise InvalidInput("a key is a number that does not fit into 64 bits")
+            return str(value)
+        case float():
+            return _float32(value)
+
+
+def _float32(value: float) -> str:
+    """strconv.FormatFloat(value, 'g', -1, 32): the fewest digits that give the same float32."""
+    if math.isnan(value):
+        return ".nan"
+    try:
+        single = struct.pack("f", value)
+    except OverflowError:
+        single = struct.pack("f", math.copysign(math.inf, value))
+    (value,) = struct.unpack("f", single)
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    shortest = (f"{value:.{digits}e}" for digits in range(9))
+    text = next(text for text in shortest if struct.pack("f", float(text)) == single)
+    exponent = int(text.partition("e")[2])
+    return text if not -4 <= exponent < 6 else format(Decimal(text), "f")
+
+
+_TIMESTAMP = re.compile(
+    r"([0-9]{4}-[0-9]{1,2}-[0-9]{1,2})"
+    r"(?:([Tt ])([0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})(?:[.,][0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})?)?",
+    re.ASCII,
+)
+"""resolve.go allowedTimestampFormats: with T or t a zone must follow, with a space none may."""
+
+
+def _is_timestamp(text: str) -> bool:
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        return False
+    date, separator, time, zone = match.groups()
+    if separator is not None and (separator == " ") == (zone is not None):
+        return False
+    try:
+        year, month, day = map(int, date.split("-"))
+        dt.date(year, month, day)
+        if time is not None:
+            hour, minute, second = map(int, time.split(":"))
+            dt.time(hour, minute, second)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(text: str) -> Scalar:
@@ -103,22 +173,12 @@ def _integer(text: str) -> int | None:
     return value if _MIN_INT64 <= value <= (_MAX_INT64 if sign else _MAX_UINT64) else None
 
 
-def _float(text: str, original: str) -> Scalar:
-    """A float; one without a fraction is the integer that JSON shows. Too large for a float: a string."""
+def _float(text: str, original: str) -> float | str:
+    """Too large for a float: a string."""
     if not _FLOAT.fullmatch(text):
         return original
     value = float(text)
-    if math.isinf(value):
-        return original
-    if not value.is_integer() or abs(value) >= _JSON_EXPONENT:
-        return value
-    return int(Decimal(repr(value)))  # encoding/json writes the shortest digits, then zeros
-
-
-def _finite(value: Scalar, text: str) -> Scalar:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidInput(f"{text} is not a number that JSON has")
-    return value
+    return original if math.isinf(value) else value
 
 
 def _kind(value: Scalar) -> str:
@@ -135,9 +195,16 @@ def _kind(value: Scalar) -> str:
             return "str"
 
 
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII)
+"""encoding/base64 StdEncoding, which passes over line ends and nothing else."""
+
+
 def _binary(text: str) -> str:
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error:
-        raise InvalidInput("!!binary value contains invalid base64 data") from None
-    return data.decode("utf-8", "replace")
+    digits = text.replace("\n", "").replace("\r", "")
+    if not _BASE64.fullmatch(digits):
+        raise InvalidInput("!!binary value contains invalid base64 data")
+    found = base64.b64decode(digits).decode("utf-8", "surrogateescape")
+    return _ESCAPED_BYTE.sub("\ufffd", found)
+
+
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")

@@ -11,7 +11,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from caplet.kubernetes.document import Mapping, Sequence, dotted
+from caplet.kubernetes.document import dotted
 from caplet.kubernetes.fields import is_scalar, what
 from caplet.kubernetes.podapi import KNOWN, fields_of
 
@@ -82,7 +82,7 @@ def _value(walk: _Walk, value: Any, kind: str) -> None:
 
 
 def _list(walk: _Walk, value: Any, kind: str) -> None:
-    if not isinstance(value, Sequence):
+    if not isinstance(value, list):
         walk.add(f"must be a list, not {what(value)}")
         return
     for index, item in enumerate(value):
@@ -94,7 +94,7 @@ def _list(walk: _Walk, value: Any, kind: str) -> None:
 
 
 def _map(walk: _Walk, value: Any, kind: str) -> None:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         walk.add(f"must be an object, not {what(value)}")
         return
     for key, item in value.items():
@@ -104,7 +104,7 @@ def _map(walk: _Walk, value: Any, kind: str) -> None:
 
 
 def _object(walk: _Walk, value: Any, kind: str) -> None:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         walk.add(f"must be an object, not {what(value)}")
         return
     known = fields_of(kind)

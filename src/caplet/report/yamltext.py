@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values as YAML that every reader takes for the same values: YAML 1.1 as PyYAML, kubectl and YAML 1.2 read it.
+
+What one of them would take for a number or a boolean is quoted, and everything outside ASCII is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_AMBIGUOUS = re.compile(r"[-+.]?[0-9][0-9a-fA-FxXoOeE_.:+-]*|[yYnN]|[~=]|0[0-9]+")
+"""YAML 1.2 has `12e03` as a float and `0o14` as an integer, go-yaml `y` and `n` as booleans; PyYAML quotes none of them."""
+
+
+def yaml_text(value: Mapping[str, Any]) -> str:
+    """A block document; keys stay in their order."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: object) -> bool:
+            """No anchors: what occurs twice is written twice."""
+            del data
+            return True
+
+    def text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
+        quoted = "'" if _AMBIGUOUS.fullmatch(data) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=quoted)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, default_flow_style=False, width=100)

@@ -79,6 +79,8 @@ def objects(document: Document) -> Iterator[Found | InvalidInput]:
         api_version, kind = _text(value, "apiVersion") or api_version, _text(value, "kind") or kind
         items = value.get("items")
         if not kind:
+            if {"NAME", "STATUS"} <= value.keys():
+                hint = "the notes of helm install --dry-run? helm template prints manifests only"
             yield document.error(path, "the object has no kind", hint)
         elif kind.endswith("List") and isinstance(items, list):
             of, item_kind = ("", "") if kind == "List" else (api_version, kind.removesuffix("List"))

@@ -48,15 +48,32 @@ class Reading:
 
 
 def read(documents: Iterable[Document]) -> Reading:
-    """Every Pod of every document, and every problem: one bad object does not hide the others."""
+    """Every Pod of every document, and every problem: one bad object does not hide the others.
+
+    Also what is wrong with the documents themselves, where they are read one by one.
+    """
     reading = Reading()
-    for document in documents:
-        for found in objects(document):
-            if isinstance(found, InvalidInput):
-                reading.problems.append(found)
-            else:
-                _read_object(reading, document, found)
-    return reading
+    waiting = iter(documents)
+    while True:
+        try:
+            document = next(waiting, None)
+        except ManyInvalid as error:
+            reading.problems += error.problems
+            return reading
+        except InvalidInput as error:
+            reading.problems.append(error)
+            return reading
+        if document is None:
+            return reading
+        _read_document(reading, document)
+
+
+def _read_document(reading: Reading, document: Document) -> None:
+    for found in objects(document):
+        if isinstance(found, InvalidInput):
+            reading.problems.append(found)
+        else:
+            _read_object(reading, document, found)
 
 
 def pods(documents: Iterable[Document]) -> list[PodSpec]:

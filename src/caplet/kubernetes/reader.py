@@ -99,7 +99,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             message = error.problem or error.context or "broken YAML"
-            raise self.error(0 if mark is None else mark.line, message, self.tab_hint(mark)) from None
+            raise self.error(0 if mark is None else mark.line, message) from None
         except yaml.YAMLError as error:
             raise self.unacceptable(error) from None
         except UnicodeEncodeError:  # half of a surrogate pair, which no decoded text has
@@ -239,7 +239,7 @@ class _Reader:
             into.update(source)
 
     def error(self, line: int, message: str, hint: str = "") -> InvalidInput:
-        return InvalidInput(f"{self.name}:{self.line + line + 1}: {message}", hint)
+        return InvalidInput(f"{self.name}:{self.line + line + 1}: {message}", hint or self.hint(line))
 
     def unacceptable(self, error: yaml.YAMLError) -> InvalidInput:
         """A character that YAML does not allow: the parser says at which byte."""
@@ -247,9 +247,12 @@ class _Reader:
         before = self.text.encode("utf-8", "replace")[:position] if isinstance(position, int) else b""
         return self.error(before.count(b"\n"), " ".join(str(error).split()).split(' in "', 1)[0])
 
-    def tab_hint(self, mark: Any) -> str:
-        lines = self.text.split("\n", mark.line + 1) if mark is not None else []
-        line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    def hint(self, number: int) -> str:
+        """What the line looks like that has the error."""
+        lines = self.text.split("\n", number + 1)
+        line = lines[number] if number < len(lines) else ""
+        if "{{" in line:
+            return "a template? Give what it becomes: helm template CHART | caplet ... -f -"
         indented = line[: len(line) - len(line.lstrip())]
         return "indent with spaces, not tabs" if "\t" in indented else ""
 

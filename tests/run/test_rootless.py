@@ -133,20 +133,33 @@ def test_an_error_inside_is_raised_outside(tool: Callable[[str], str], tmp_path:
 
 
 LACKING = {
-    "no range": "",
-    "another user's": "root:100000:65536\n",
-    "a short one": "tester:100000:65534\n",
-    "nonsense": "tester\ntester:\ntester:x:y\n::\n\0\n",
+    "no range": ("", 100000),
+    "another user's": ("root:100000:65536\n", 165536),
+    "a gap": ("root:400000:65536\nother:100000:100000\n", 200000),
+    "a gap that is too short": ("root:100000:65536\nother:200000:65536\n", 265536),
+    "a short one": ("tester:100000:65534\n", 165534),
+    "nonsense": ("tester\ntester:\ntester:x:y\n::\n\0\n", 100000),
 }
 
 
-@pytest.mark.parametrize("subids", LACKING.values(), ids=list(LACKING))
-def test_without_a_range_of_ids_the_remedy_is_named(subids: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("subids", "free"), LACKING.values(), ids=list(LACKING))
+def test_without_a_range_of_ids_the_remedy_is_named(subids: str, free: int, tmp_path: Path) -> None:
+    """One command for both files, with ids that nobody has: `usermod` takes what it is given, also another user's."""
     said = as_user(lambda: as_root(lambda: 0), tmp_path, subids)
+    ids = f"{free}-{free + 65535}"
     assert said == (
-        f"Unavailable: without root, a range of 65535 ids is needed, and /etc/subuid gives user {UID} none / "
-        "sudo usermod --add-subuids 100000-165535 tester, or run it as root: sudo caplet ..."
+        f"Unavailable: without root, a range of 65535 ids is needed, and /etc/subuid and /etc/subgid give user {UID} none / "
+        f"sudo usermod --add-subuids {ids} --add-subgids {ids} tester, or run it as root: sudo caplet ..."
     )
+
+
+def test_only_the_file_that_lacks_a_range_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges = {"/etc/subuid": [(str(os.getuid()), 100000, 65536)], "/etc/subgid": [("other", 165536, 65536)]}
+    monkeypatch.setattr(rootless, "_taken", lambda file: iter(ranges[file]))
+    with pytest.raises(Unavailable) as caught:
+        rootless._ranges()
+    assert "and /etc/subgid gives user" in caught.value.message
+    assert caught.value.hint.startswith("sudo usermod --add-subgids 231072-296607 ")
 
 
 def test_without_newuidmap_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from caplet.run import linux
 from caplet.run.available import own_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 IDS = 65536
 """Ids 0 to 65535: all that images and Pods commonly use, and the size of the range that adduser(8) gives to a user."""
@@ -70,7 +71,7 @@ def as_root(main: Callable[[], int]) -> int:
         check_root()
         return main()
     tools = tuple(_tool(name) for name in ("newuidmap", "newgidmap"))
-    ranges = tuple(_range(file) for file in ("/etc/subuid", "/etc/subgid"))
+    ranges = _ranges()
     (ready, we_are_ready), (mapped, we_mapped), (answer, our_answer) = os.pipe(), os.pipe(), os.pipe()
     caller = os.getpid()
     sys.stdout.flush()
@@ -174,22 +175,54 @@ def _tool(name: str) -> str:
     return found
 
 
-def _range(file: str) -> int:
-    """The first id of a range of this user that is long enough."""
+SUBORDINATE = {"/etc/subuid": "--add-subuids", "/etc/subgid": "--add-subgids"}
+"""Where a user's ranges of ids stand (subuid(5)), and the option of usermod(8) that adds one."""
+FIRST_SUBORDINATE = 100_000
+"""SUB_UID_MIN of login.defs(5): below are the ids of users and services."""
+
+
+def _ranges() -> tuple[int, int]:
+    """The first user id and the first group id of a range of this user that is long enough."""
     names = {str(os.getuid())}
     with contextlib.suppress(KeyError):
         names.add(pwd.getpwuid(os.getuid()).pw_name)
+    taken = {file: list(_taken(file)) for file in SUBORDINATE}
+    found = {
+        file: next((start for name, start, count in ranges if name in names and count >= IDS - 1), None)
+        for file, ranges in taken.items()
+    }
+    uids, gids = found.values()
+    if uids is not None and gids is not None:
+        return uids, gids
+    lacking = [file for file, start in found.items() if start is None]
+    start = _free(taken)
+    options = " ".join(f"{SUBORDINATE[file]} {start}-{start + IDS - 1}" for file in lacking)
+    who = min(names, key=str.isdecimal)
+    raise Unavailable(
+        f"without root, a range of {IDS - 1} ids is needed, and {' and '.join(lacking)} "
+        f"give{'s' if len(lacking) == 1 else ''} user {os.getuid()} none",
+        f"sudo usermod {options} {who}, {_ROOT_HINT}",
+    )
+
+
+def _taken(file: str) -> Iterator[tuple[str, int, int]]:
+    """User, first id and count of each line."""
     with contextlib.suppress(OSError), open(file, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             name, _, rest = line.strip().partition(":")
             start, _, count = rest.partition(":")
-            if name in names and start.isdecimal() and count.isdecimal() and int(count) >= IDS - 1:
-                return int(start)
-    option = "--add-subuids" if file.endswith("uid") else "--add-subgids"
-    raise Unavailable(
-        f"without root, a range of {IDS - 1} ids is needed, and {file} gives user {os.getuid()} none",
-        f"sudo usermod {option} 100000-165535 {min(names, key=str.isdecimal)}, {_ROOT_HINT}",
-    )
+            if re.fullmatch("[0-9]{1,10}", start) and re.fullmatch("[0-9]{1,10}", count):
+                yield name, int(start), int(count)
+
+
+def _free(taken: Mapping[str, Sequence[tuple[str, int, int]]]) -> int:
+    """The first id of a range that nobody has, neither of users nor of groups, so that one range serves for both."""
+    free = FIRST_SUBORDINATE
+    for start, count in sorted((start, count) for ranges in taken.values() for _, start, count in ranges):
+        if free + IDS <= start:
+            break
+        free = max(free, start + count)
+    return free
 
 
 def _map(tool: str, pid: int, own: int, start: int) -> None:

@@ -164,6 +164,7 @@ def _write_archive(
         index = listing(None, docker_names(destination.tag), image.descriptor)
     parent, name = os.path.split(path)
     with Staging(parent, name, directory=False) as staging:
+        staging.create()
         write_archive(staging.fd, index, docker, blobs)
         os.fsync(staging.fd)
         os.rename(staging.path, path)

@@ -76,14 +76,13 @@ def _write_new(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descript
     if os.path.ismount(path):
         return False
     parent, name = os.path.split(path)
-    try:
-        staging = Staging(parent, name, directory=True).__enter__()
-    except OSError as error:
-        if error.errno in _NOT_RENAMED and os.path.isdir(path):
-            return False  # we may write in it, not beside it
-        raise
-    with contextlib.ExitStack() as stack:
-        stack.push(staging.__exit__)
+    with Staging(parent, name, directory=True) as staging:
+        try:
+            staging.create()
+        except OSError as error:
+            if error.errno in _NOT_RENAMED and os.path.isdir(path):
+                return False  # we may write in it, not beside it
+            raise
         _like(path, staging.path)
         _fill(staging.path, blobs)
         _write_file(staging.path, LAYOUT_FILE, LAYOUT_TEXT)
@@ -112,6 +111,7 @@ def _write_into(path: str, tag: str, root: Descriptor, blobs: list[tuple[Descrip
     """Everything is made ready in a staging directory, where it can fail without a trace; then it is renamed."""
     _check(path)
     with Staging(path, "blobs", directory=True) as staging:
+        staging.create()
         absent = [(one, blob) for one, blob in blobs if not _is_there(_blob_path(path, one), path, one, blob)]
         _fill(staging.path, absent)
         sync_tree(staging.path)

@@ -22,7 +22,10 @@ MAX_TRIES = 16
 
 
 class Staging:
-    """A new directory or file named `.NAME.caplet-RANDOM` in `parent`; removed on exit unless it was renamed away."""
+    """A new directory or file named `.NAME.caplet-RANDOM` in `parent`; removed on exit unless it was renamed away.
+
+    To enter it makes nothing yet, `create` does: an interrupt that comes in between finds the removal arranged for.
+    """
 
     def __init__(self, parent: str, name: str, *, directory: bool) -> None:
         self._parent = parent
@@ -33,33 +36,49 @@ class Staging:
         """Open on the file (for writing) or on the directory."""
 
     def __enter__(self) -> Self:
+        return self
+
+    def create(self) -> None:
+        """Make the directory or file, locked. What others abandoned here goes first."""
         self._remove_abandoned()
-        try:
-            for _ in range(MAX_TRIES):
-                if self._create():
-                    return self
-        except KeyboardInterrupt:
-            self.__exit__()
-            raise
+        for _ in range(MAX_TRIES):
+            if self._create():
+                return
         raise OSError(errno.EAGAIN, "another process removes the staging place again and again", self._parent)
 
     def __exit__(self, *failure: object) -> None:
+        interrupted: KeyboardInterrupt | None = None
+        while True:
+            try:
+                self._leave()
+            except KeyboardInterrupt as error:  # a second ^C: first clear up
+                interrupted = error
+            else:
+                break
+        if interrupted is not None:
+            raise interrupted
+
+    def _leave(self) -> None:
         with contextlib.suppress(OSError):
             # Ours is the one that our descriptor is open on: after a rename another may have the name.
-            if self.fd < 0 or os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+            if self.path and (self.fd < 0 or os.path.samestat(os.fstat(self.fd), os.lstat(self.path))):
                 _remove(self.path)
+        self.path = ""
         if self.fd >= 0:
-            os.close(self.fd)
+            descriptor, self.fd = self.fd, -1
+            os.close(descriptor)
 
     def _create(self) -> bool:
         """Create and lock it; False where another process took it for abandoned before the lock was on it."""
         self.path = os.path.join(self._parent, self._prefix + os.urandom(6).hex())
-        try:
-            self.fd = self._open()
-        except FileNotFoundError:
-            if not os.path.isdir(self._parent):
-                raise
-            return False
+        if self._directory:
+            os.mkdir(self.path)
+            try:
+                self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+        else:
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         # To wait, not LOCK_NB: whoever has the lock is about to remove it, which shows below.
         with contextlib.suppress(
             OSError
@@ -71,12 +90,6 @@ class Staging:
         os.close(self.fd)
         self.fd = -1
         return False
-
-    def _open(self) -> int:
-        if not self._directory:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        os.mkdir(self.path)
-        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _remove_abandoned(self) -> None:
         with contextlib.suppress(OSError):

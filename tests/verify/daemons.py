@@ -11,18 +11,26 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from caplet.errors import CapletError
 from caplet.image.image import Image
+from caplet.kernel.caps import Caps
 from caplet.pack import pack
 from caplet.pack.binary import Binary
 from caplet.pack.process import Process
 from caplet.programs.shipped import path
+from caplet.run.available import own_credentials
+from caplet.runtimes.model import oci_names
+from caplet.verify import cgroups
 from caplet.verify.engines import containerd
 from caplet.verify.engines.containerd import Containerd
 from caplet.verify.engines.docker import Docker
+from caplet.verify.engines.podman import HYBRID
+from caplet.verify.sweeper import unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +67,13 @@ oom_score = 0
         SystemdCgroup = false
 """
 
+OWN_MOUNTS = (
+    "setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "sh", "-c",
+    f'! mountpoint -q {HYBRID} || mount -t tmpfs none {HYBRID}; exec "$@"', "sh",
+)  # fmt: skip
+"""What a daemon mounts goes with it, and it goes with the tests. crun does not start where cgroups v1 and v2 lie side by
+side, see `caplet.verify.engines.podman`."""
+
 NETWORK = """{"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "none"}]}"""
 
 CNI_PLUGIN = """\
@@ -73,6 +88,24 @@ esac
 
 DOCKERD = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false")
 
+RUNC_WITHIN = """\
+#!{python} -IS
+# runc for a machine whose root lacks capabilities: Docker before 23 asks for them all the same, and nothing would start.
+import json, os, sys
+LACKING = {lacking!r}
+for place, word in enumerate(sys.argv):
+    if word == "--bundle" and "create" in sys.argv:
+        name = os.path.join(sys.argv[place + 1], "config.json")
+        with open(name) as file:
+            config = json.load(file)
+        sets = config["process"]["capabilities"]
+        for kind in sets:
+            sets[kind] = [cap for cap in sets[kind] or () if cap not in LACKING]
+        with open(name, "w") as file:
+            json.dump(config, file)
+os.execvp("runc", ["runc", *sys.argv[1:]])
+"""
+
 START_SECONDS = 20.0
 
 
@@ -81,12 +114,19 @@ def docker(work: str) -> Iterator[Docker]:
     """A dockerd without a bridge and without firewall rules."""
     os.makedirs(work)
     socket = os.path.join(work, "sock")
+    _write(f"{work}/runc-within", RUNC_WITHIN.format(python=sys.executable, lacking=_lacking()))
+    os.chmod(f"{work}/runc-within", 0o755)
+    parent = unique()
     command = (
         "dockerd", *DOCKERD, "--data-root", f"{work}/root", "--exec-root", f"{work}/exec",
-        "--host", f"unix://{socket}", "--pidfile", f"{work}/pid",
+        "--host", f"unix://{socket}", "--pidfile", f"{work}/pid", "--cgroup-parent", f"/{parent}",
+        "--add-runtime", f"within={work}/runc-within", "--default-runtime", "within" if _lacking() else "runc",
     )  # fmt: skip
-    with daemon(command, work, lambda: Docker(socket).versions()):
-        yield Docker(socket)
+    try:
+        with daemon(command, work, lambda: Docker(socket).versions()):
+            yield Docker(socket)
+    finally:
+        cgroups.remove(parent)
 
 
 @contextmanager
@@ -105,6 +145,11 @@ def containerd_cri(work: str, runtime: str = "runc") -> Iterator[Containerd]:
         yield engine
 
 
+def _lacking() -> list[str]:
+    """The capabilities that this machine's root does not have."""
+    return list(oci_names(Caps.all() - own_credentials().caps.bounding))
+
+
 def _pause_image() -> Image:
     call = PAUSE_CALL[platform.machine()]
     image = pack([Binary(str(path("probe")), b"/pause", None)], Process(cmd=(call,)))
@@ -121,7 +166,7 @@ def _write(name: str, text: str) -> None:
 def daemon(command: tuple[str, ...], work: str, answers: Callable[[], object]) -> Iterator[None]:
     """The daemon, running and answering."""
     with open(os.path.join(work, "log"), "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen((*OWN_MOUNTS, *command), stdout=log, stderr=log)
     try:
         _wait(process, work, answers)
         yield
@@ -135,7 +180,7 @@ def _wait(process: subprocess.Popen[bytes], work: str, answers: Callable[[], obj
     while process.poll() is None and time.monotonic() < end:
         try:
             answers()
-        except Exception:  # noqa: BLE001 - not yet, whatever it is
+        except CapletError:  # not yet
             time.sleep(0.05)
         else:
             return

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -125,8 +126,9 @@ def run_container(
     timeout: float = PROBE_SECONDS,
     relay: bool = True,
     watch: Callable[[RunResult], object] | None = None,
+    seconds: float | None = None,
 ) -> RunResult:
-    """Run the container to its end, or until the probe has its answer.
+    """Run the container to its end, until the probe has its answer, or for so many seconds.
 
     `relay` passes its output on to ours; the ends of both are in the result anyway. Signals that reach this
     process (where it is the main thread's business) reach the container. `watch` is called with what is known when
@@ -181,7 +183,7 @@ def run_container(
         result = RunResult(name)
         outputs = _Outputs(relay)
         with _forwarding(sandbox):
-            _watch(sandbox, {stdout: 1, stderr: 2}, outputs, result, watch)
+            _watch(sandbox, {stdout: 1, stderr: 2}, outputs, result, watch, seconds)
         result.stdout, result.stderr = bytes(outputs.kept[1]), bytes(outputs.kept[2])
         _explain(result)
         if relay and not result.started:
@@ -238,11 +240,13 @@ def _watch(
     outputs: _Outputs,
     result: RunResult,
     watch: Callable[[RunResult], object] | None,
+    seconds: float | None,
 ) -> None:
-    """Until the sandbox ended and its output is read to the end.
+    """Until the sandbox ended and its output is read to the end. After so many seconds from its start it is killed.
 
     The output waits in its pipes until the program has started, so that what `watch` says of the start comes first.
     """
+    end: float | None = None
     with selectors.DefaultSelector() as selector:
 
         def read_output() -> None:
@@ -251,7 +255,10 @@ def _watch(
 
         selector.register(sandbox, selectors.EVENT_READ)
         while selector.get_map():
-            for key, _ in selector.select():
+            if end is not None and time.monotonic() > end:
+                sandbox.send_signal(signal.SIGKILL)
+                end = None
+            for key, _ in selector.select(None if end is None else max(0.0, end - time.monotonic())):
                 if key.fileobj is sandbox:
                     messages = sandbox.receive()
                     for message in messages or ():
@@ -259,6 +266,8 @@ def _watch(
                         if message["event"] == "started":
                             if watch is not None:
                                 watch(result)
+                            if seconds is not None:
+                                end = time.monotonic() + seconds
                             read_output()
                     if messages is None:
                         selector.unregister(sandbox)

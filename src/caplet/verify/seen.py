@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -38,12 +39,11 @@ def refusal(message: str) -> Seen:
 
 
 EXEC_ERROR = re.compile(
-    r"^(?:standard_init_linux\.go:\d+: )?(?P<text>exec (?:/\S*|user process caused|container process)[^\n]*: .+)$"
-    r"|^.*(?P<crun>exec container process [^\n]*: .+)$",
-    re.MULTILINE,
+    r"(?:standard_init_linux\.go:\d+: )?"
+    r"(?P<error>exec (?:container process `[^\n]*`|user process caused|[^\n]*): [^\n:]+)"
 )
 """What the OCI runtime writes to the container's standard error when execve(2) fails: runc libcontainer/
-standard_init_linux.go Init, before 1.1 with the file's name and line; crun src/libcrun/container.c container_init."""
+standard_init_linux.go Init (before 1.1 with the file's name and line), crun src/libcrun/container.c container_init."""
 
 
 def judged(seen: Seen) -> Seen:
@@ -55,7 +55,16 @@ def judged(seen: Seen) -> Seen:
     lines = seen.stderr.strip().splitlines()
     if seen.observed is not None or seen.stdout or not lines:
         return seen
-    found = EXEC_ERROR.match(lines[-1])
+    found = EXEC_ERROR.fullmatch(_message(lines[-1]))
     if found is None:
         return seen
-    return replace(seen, started=False, error=lines[-1].strip())
+    return replace(seen, started=False, error=found["error"])
+
+
+def _message(line: str) -> str:
+    """Crun writes JSON where its log is JSON: {"msg": ..., "level": "error", "time": ...}."""
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return line.strip()
+    return str(document.get("msg", line)) if isinstance(document, dict) else line.strip()

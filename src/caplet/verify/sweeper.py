@@ -15,6 +15,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STARTED = b"\n"
+DONE = b"done"
+SETTLE_SECONDS = 2.0
+"""For what a killed session had asked for a moment before: the engine may still be making it."""
 
 
 def unique() -> str:
@@ -50,7 +54,9 @@ def sweeping(engine: str, *arguments: str) -> Iterator[int]:
         try:
             yield process.pid
         finally:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(DONE)
+                process.stdin.close()
             said = process.stderr.read().decode("utf-8", "replace")
             if process.wait():
                 raise CapletError(f"{engine}: not everything could be removed: {said.strip()}")
@@ -83,7 +89,8 @@ def main(engine: str, *arguments: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.buffer.write(STARTED)
         sys.stdout.buffer.flush()
-    sys.stdin.buffer.read()
+    if sys.stdin.buffer.read() != DONE:
+        time.sleep(SETTLE_SECONDS)
     sweep()
 
 

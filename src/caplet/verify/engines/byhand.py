@@ -51,7 +51,7 @@ def options(pod: PodSpec, container: Container) -> Options:
     env, _ = kubelet.environment(container)
     groups = (*(() if whole.fs_group is None else (whole.fs_group,)), *whole.supplemental_groups)
     return Options(
-        user=named if group is None else f"{named or 0}:{group}",
+        user=named if group is None else f"{named}:{group}",
         cap_add=own.add,
         cap_drop=own.drop,
         privileged=bool(own.privileged),

@@ -7,28 +7,29 @@ in with `ctr images import`, because CRI can only pull.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caplet.errors import CapletError, Unavailable
 from caplet.image.copy import write_image
 from caplet.runtimes import kubelet
 from caplet.runtimes.model import Refused
-from caplet.verify import outside
+from caplet.verify import cgroups, outside
 from caplet.verify.engines import cri
-from caplet.verify.engines.interface import SECONDS, Versions
-from caplet.verify.engines.podman import runtime_version
+from caplet.verify.engines.interface import SECONDS, Versions, runtime_version
 from caplet.verify.seen import Seen, judged, refusal
 from caplet.verify.sweeper import sweeping, unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from caplet.image.image import Image
     from caplet.kubernetes.pod import Container, PodSpec
@@ -39,11 +40,17 @@ SOCKETS = ("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.so
 CONTAINERD_NAMESPACE = "k8s.io"
 """Where the CRI plugin keeps images (internal/cri/constants)."""
 
+SYSTEMD_SLICE = "system.slice"
+"""The parent of Pods where systemd makes the cgroups: it must be a slice, and removes those of ended containers itself."""
+
 LABEL = "caplet.verify"
 NAMESPACE = "caplet-verify"
 
 IMAGE_SECONDS = 10.0
 """Until the CRI plugin has heard of an image that ctr imported; it listens to containerd's events."""
+
+LOG_SECONDS = 0.5
+"""Of a container that wrote nothing at all."""
 
 POLL_SECONDS = 0.01
 
@@ -73,9 +80,7 @@ class Containerd:
     def versions(self) -> Versions:
         with cri.client(self.socket) as client:
             name, version = client.version()
-            settings = client.info().get("containerd") or {}
-        runtimes, chosen = settings.get("runtimes") or {}, settings.get("defaultRuntimeName") or "runc"
-        options = (runtimes.get(chosen) or {}).get("options") or {}
+            options = _runtime_options(client)
         runtime = os.path.basename(options.get("BinaryName") or "runc")
         return Versions(
             name, version.partition("~")[0], runtime, runtime_version(options.get("BinaryName") or runtime)
@@ -94,7 +99,8 @@ class Containerd:
         ):
             import_image(self.socket, image, reference, logs)
             _wait_for_image(client, reference)
-            yield ContainerdSession(client, image.config.user, reference, name, logs)
+            parent = SYSTEMD_SLICE if _uses_systemd(client) else f"/{name}"
+            yield ContainerdSession(client, image.config.user, reference, name, logs, parent)
 
 
 def sweep(socket: str, name: str) -> None:
@@ -102,6 +108,7 @@ def sweep(socket: str, name: str) -> None:
     with cri.client(socket) as client:
         for sandbox in client.sandboxes({LABEL: name}):
             client.remove_sandbox(sandbox)
+    cgroups.remove(name)
     ctr(socket, "images", "rm", "--sync", f"caplet.invalid/verify:{name}")
 
 
@@ -130,6 +137,18 @@ def _wait_for_image(client: cri.Client, reference: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def _runtime_options(client: cri.Client) -> Mapping[str, Any]:
+    """Of the default OCI runtime, from the CRI plugin's configuration."""
+    settings = client.info().get("containerd") or {}
+    runtimes, chosen = settings.get("runtimes") or {}, settings.get("defaultRuntimeName") or "runc"
+    options: Mapping[str, Any] = (runtimes.get(chosen) or {}).get("options") or {}
+    return options
+
+
+def _uses_systemd(client: cri.Client) -> bool:
+    return bool(_runtime_options(client).get("SystemdCgroup"))
+
+
 @dataclass(slots=True)
 class ContainerdSession:
     """A containerd that has the image. Containers of like Pods share a sandbox."""
@@ -139,8 +158,10 @@ class ContainerdSession:
     image: str
     name: str
     logs: str
+    cgroup_parent: str
     sandboxes: dict[str, str] = field(default_factory=dict)
-    made: int = 0
+    made: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, pod: PodSpec, container: Container, seconds: float = SECONDS) -> Seen:
         request = kubelet.security_context(pod, container, self.image_user)
@@ -149,15 +170,15 @@ class ContainerdSession:
         sandbox = self._sandbox(pod, privileged=request.privileged)
         command, args = kubelet.command(container)
         env, _ = kubelet.environment(container)
-        self.made += 1
+        number = next(self.made)
         wanted = cri.Wanted(
-            name=f"c{self.made}",
+            name=f"c{number}",
             image=self.image,
             command=command,
             args=args,
             working_dir=container.working_dir or "",
             env=env,
-            log_path=f"{self.made}.log",
+            log_path=f"{number}.log",
             security=cri.security_context(request, host_network=bool(pod.host_network)),
         )
         try:
@@ -176,6 +197,7 @@ class ContainerdSession:
             name=f"{self.name}-{'p' if privileged else 'u'}{'h' if pod.host_network else ''}{abs(hash(asked)):x}",
             namespace=NAMESPACE,
             log_directory=self.logs,
+            cgroup_parent=self.cgroup_parent,
             labels={LABEL: self.name},
             host_network=bool(pod.host_network),
             privileged=privileged,
@@ -183,9 +205,10 @@ class ContainerdSession:
         )
 
     def _started(self, sandbox: cri.Sandbox) -> str:
-        if sandbox.name not in self.sandboxes:
-            self.sandboxes[sandbox.name] = self.client.run_sandbox(sandbox)
-        return self.sandboxes[sandbox.name]
+        with self.lock:
+            if sandbox.name not in self.sandboxes:
+                self.sandboxes[sandbox.name] = self.client.run_sandbox(sandbox)
+            return self.sandboxes[sandbox.name]
 
     def _seen(self, container_id: str, log: str, seconds: float) -> Seen:
         try:
@@ -200,6 +223,8 @@ class ContainerdSession:
         end = time.monotonic() + seconds
         while (status := self.client.status(container_id)).state == cri.RUNNING and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
+        if status.state != cri.RUNNING:
+            _wait_for_log(log)
         stdout, stderr = _streams(log)
         return judged(
             Seen(
@@ -211,6 +236,17 @@ class ContainerdSession:
                 stderr=stderr,
             )
         )
+
+
+def _wait_for_log(log: str) -> None:
+    """Containerd says that a container has ended a moment before it has written its last words (redirectLogs)."""
+    end = time.monotonic() + LOG_SECONDS
+    size = 0
+    while time.monotonic() < end:
+        time.sleep(POLL_SECONDS)
+        before, size = size, os.path.getsize(log)
+        if size and size == before:
+            return
 
 
 def _streams(log: str) -> tuple[str, str]:

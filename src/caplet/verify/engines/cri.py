@@ -44,6 +44,7 @@ class Sandbox:
     namespace: str
     log_directory: str
     labels: Mapping[str, str]
+    cgroup_parent: str
     hostname: str = ""
     host_network: bool = False
     privileged: bool = False
@@ -57,7 +58,7 @@ class Sandbox:
                 2: "" if self.host_network else self.hostname,
                 3: self.log_directory,
                 6: self.labels,
-                8: message({2: security, 3: dict(self.sysctls)}),
+                8: message({1: self.cgroup_parent, 2: security, 3: dict(self.sysctls)}),
             }
         )
 

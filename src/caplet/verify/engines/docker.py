@@ -19,7 +19,7 @@ from caplet.errors import CapletError, Unavailable
 from caplet.image.copy import write_image
 from caplet.verify import outside
 from caplet.verify.engines.byhand import options
-from caplet.verify.engines.interface import SECONDS, Versions
+from caplet.verify.engines.interface import SECONDS, Versions, runtime_version
 from caplet.verify.engines.unixhttp import Refusal, Server
 from caplet.verify.seen import Seen, judged, refusal
 from caplet.verify.sweeper import sweeping, unique
@@ -61,7 +61,8 @@ class Docker:
         answer = Server(self.socket).get("/version")
         parts = {part["Name"]: part["Version"] for part in answer.get("Components", ())}
         runtime = next((name for name in ("runc", "crun") if name in parts), "runc")
-        return Versions("docker", answer["Version"], runtime, parts.get(runtime, ""))
+        version = parts.get(runtime) or runtime_version(runtime)
+        return Versions("docker", answer["Version"], runtime, version)
 
     @contextmanager
     def session(self, image: Image) -> Iterator[DockerSession]:

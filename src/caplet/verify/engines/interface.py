@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from caplet.errors import CapletError, Unavailable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,7 +34,13 @@ class Versions:
     @property
     def node(self) -> str:
         """As `explain --on` spells it."""
-        return f"{self.engine}:{self.engine_version}+{self.runtime}:{self.runtime_version}"
+        return f"{self.engine}:{_number(self.engine_version)}+{self.runtime}:{_number(self.runtime_version)}"
+
+
+def _number(version: str) -> str:
+    """Without what a distribution adds: `20.10.24+dfsg1`."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    return match[1] if match else version
 
 
 class Session(Protocol):
@@ -62,3 +72,19 @@ class RealEngine(Protocol):
 
 SECONDS = 1.0
 """How long a container may run by default: what is looked for is there in the first milliseconds."""
+
+
+def said(*command: str) -> str:
+    """Its standard output."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise Unavailable(f"{command[0]} is not installed") from error
+    if done.returncode:
+        raise CapletError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+def runtime_version(name: str) -> str:
+    """`runc version 1.1.5+ds1`, `crun version 1.8.1`: the first line of --version."""
+    return said(name, "--version").splitlines()[0].split()[-1]

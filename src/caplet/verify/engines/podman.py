@@ -14,19 +14,19 @@ import os
 import resource
 import shutil
 import subprocess
-import time
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from caplet.errors import CapletError, Unavailable
+from caplet.errors import Unavailable
 from caplet.image.copy import write_image
 from caplet.run import linux
 from caplet.run.execstop import ExecStop
 from caplet.run.status import parse_status
-from caplet.verify import outside
+from caplet.verify import cgroups, outside
 from caplet.verify.engines.byhand import options
-from caplet.verify.engines.interface import SECONDS, Versions
+from caplet.verify.engines.interface import SECONDS, Versions, runtime_version, said
 from caplet.verify.seen import Seen, judged, refusal
 from caplet.verify.sweeper import sweeping, unique
 
@@ -41,13 +41,7 @@ IMAGE = "localhost/caplet-verify:latest"
 PLACES = ("/var/tmp", "/tmp")  # noqa: S108 - the directory below is made with mkdir(2), mode 0700
 """For the storage: a short path (Podman refuses run roots of over 50 characters), not mounted nosuid."""
 
-CGROUPS = "/sys/fs/cgroup"
 HYBRID = "/sys/fs/cgroup/unified"
-CGROUP_SECONDS = 5.0
-"""A cgroup is busy until the last process in it is gone; conmon ends a moment after its container."""
-
-POLL_SECONDS = 0.01
-
 MAX_LIMIT = 1024
 """Open files and processes of a container that is looked at for a second."""
 
@@ -66,7 +60,7 @@ class Podman:
         return "" if shutil.which("podman") else "podman: it is not installed"
 
     def versions(self) -> Versions:
-        engine = _said("podman", "version", "--format", "{{.Client.Version}}")
+        engine = said("podman", "version", "--format", "{{.Client.Version}}")
         runtime = self.runtime or _default_runtime()
         return Versions("podman", engine, runtime, runtime_version(runtime))
 
@@ -87,7 +81,7 @@ class Podman:
             )
             archive = os.path.join(directory, "image.tar")
             write_image(image, f"docker-archive:{archive}:{IMAGE}")
-            _said(*command, "load", "--quiet", "--input", archive)
+            said(*command, "load", "--quiet", "--input", archive)
             yield PodmanSession(command, os.path.basename(directory))
 
 
@@ -103,28 +97,13 @@ def prepare(directory: str, runtime: str) -> None:
 def sweep(directory: str, runtime: str) -> None:
     """End and remove every container of the session, then its storage and cgroups. Runs in its mount namespace."""
     if os.path.isdir(directory):
-        _said(*_command(directory, runtime), "rm", "--all", "--force", "--time", "0")
+        said(*_command(directory, runtime), "rm", "--all", "--force", "--time", "0")
         with contextlib.suppress(OSError):  # not mounted: the storage driver is another
             linux.umount(os.path.join(directory, "root", "overlay"))
         shutil.rmtree(directory)
     if os.path.ismount(HYBRID):
         linux.umount(HYBRID)
-    name = os.path.basename(directory)
-    for hierarchy in (CGROUPS, *(entry.path for entry in os.scandir(CGROUPS) if entry.is_dir())):
-        _remove_cgroup(os.path.join(hierarchy, name))
-
-
-def _remove_cgroup(top: str) -> None:
-    """With those below it: conmon's, and those of containers that did not start."""
-    end = time.monotonic() + CGROUP_SECONDS
-    while os.path.isdir(top):
-        try:
-            for directory, _, _ in os.walk(top, topdown=False):
-                os.rmdir(directory)
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(POLL_SECONDS)
+    cgroups.remove(os.path.basename(directory))
 
 
 def _directory() -> str:
@@ -146,22 +125,10 @@ def _command(directory: str, runtime: str) -> tuple[str, ...]:
 
 
 def _default_runtime() -> str:
-    return _said("podman", "info", "--format", "{{.Host.OCIRuntime.Name}}")
-
-
-def runtime_version(name: str) -> str:
-    """`runc version 1.1.5+ds1`, `crun version 1.8.1`: the first line of --version."""
-    return _said(name, "--version").splitlines()[0].split()[-1]
-
-
-def _said(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise Unavailable(f"{command[0]} is not installed") from error
-    if done.returncode:
-        raise CapletError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
+    """Asked of a Podman with an empty storage, because to ask is to make one."""
+    with tempfile.TemporaryDirectory(prefix="caplet-verify-") as directory:
+        command = (*_command(directory, ""), "--storage-driver", "vfs")
+        return said(*command, "info", "--format", "{{.Host.OCIRuntime.Name}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +136,8 @@ class PodmanSession:
     """A storage that has the image."""
 
     command: tuple[str, ...]
-    cgroup: str
+    name: str
+    """Of its directory, and of the parent of its cgroups."""
 
     def run(self, pod: PodSpec, container: Container, seconds: float = SECONDS) -> Seen:
         created = self._call("create", *self._arguments(options(pod, container)))
@@ -213,7 +181,7 @@ class PodmanSession:
         )
 
     def _arguments(self, asked: Options) -> list[str]:
-        words = ["--pull", "never", "--network", asked.network, *_limits(), "--cgroup-parent", self.cgroup]
+        words = ["--pull", "never", "--network", asked.network, *_limits(), "--cgroup-parent", self.name]
         words += [f"--cap-add={name}" for name in asked.cap_add]
         words += [f"--cap-drop={name}" for name in asked.cap_drop]
         words += [f"--group-add={group}" for group in asked.group_add]

@@ -17,6 +17,7 @@ from caplet.report.words import (
     identity,
     image_name,
     ports,
+    secure,
     seen_by_users,
     title,
     verdict,
@@ -68,6 +69,8 @@ def body(judged: Judged, width: int | None, look: Look, *, wide: bool) -> Iterat
         yield from label("log", line)
     for text in ports(explanation):
         yield from label("port", text)
+    for text in secure(explanation):
+        yield from label("AT_SECURE", text)
     for found in judged.causes:
         yield from _cause(found, judged, names, label)
     for doubt in explanation.open_questions:

@@ -11,8 +11,11 @@ from caplet.kernel.capable import BindPort
 from caplet.kernel.syscalls import Execve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from caplet.explain.arithmetic import Arithmetic
     from caplet.explain.explanation import Explanation, Step
+    from caplet.image.secure import Secure
     from caplet.report.setnames import SetNames
 
 
@@ -121,7 +124,7 @@ def _of_execve(sums: Arithmetic, names: SetNames) -> str:
 
 def _of_config(explanation: Explanation) -> str:
     """What was asked for: `drop ALL, add NET_BIND_SERVICE; uid 65535; no_new_privs`."""
-    context, spec = explanation.container.security_context, explanation.spec
+    context, spec = (explanation.admitted or explanation.container).security_context, explanation.spec
     engine = explanation.node.engine.title
     words = []
     if context.privileged:
@@ -205,3 +208,24 @@ def container_title(explanation: Explanation) -> str:
     """`container web`, `init container setup`, `sidecar proxy`."""
     kind = {"container": "container", "init": "init container", "ephemeral": "ephemeral container"}
     return f"{kind.get(explanation.container.kind, explanation.container.kind)} {explanation.container.name}"
+
+
+def secure(explanation: Explanation) -> tuple[str, ...]:
+    """What AT_SECURE takes from the programs: libraries, variables."""
+    return tuple(
+        text for step in explanation.steps if step.secure is not None for text in _secure(step.secure)
+    )
+
+
+def _secure(found: Secure) -> Iterator[str]:
+    if found.fatal:
+        yield found.fatal
+    for lost in found.lost:
+        instead = f"{lost.instead} instead" if lost.instead else "not found"
+        text = f"{lost.name}, which {lost.needed_by} needs ({lost.found} without AT_SECURE): {instead}: {lost.why}"
+        yield f"{text}. In the image's build: {', or '.join(lost.remedies)}" if lost.remedies else text
+    if found.preload:
+        yield f"not preloaded: {', '.join(found.preload)}"
+    if found.variables:
+        yield f"the program does not see {', '.join(found.variables)}"
+    yield from found.notes

@@ -70,8 +70,8 @@ def test_several_and_all() -> None:
         ("containerd:", "--on containerd:: no version behind the colon", "leave the colon out"),
         ("containerd:x", "not a version: 'x'", "2.1"),
         ("docker:22", "unknown version docker 22", "docker:23.0"),
-        ("crio+cron", "CRI-O with 'cron': nothing of that name goes behind a +; did you mean crun?", "+runc"),
-        ("docker+kubernetes:1.30", "Docker with 'kubernetes'", "+linux"),
+        ("crio+cron", "crio with 'cron': nothing of that name goes behind a +; did you mean crun?", "+runc"),
+        ("docker+kubernetes:1.30", "docker with 'kubernetes'", "+linux"),
         ("containerd+kubernetes:2.0", "unknown version kubernetes 2.0", "kubernetes:1."),
     ],
 )  # fmt: skip

@@ -45,7 +45,7 @@ def security_context(pod: PodSpec, container: Container) -> SecurityContext:
 
 def user_string(sc: SecurityContext, image_user: str) -> str:
     """`--user`, and without it the image's USER. A group alone is `--user :GROUP`, which is root with that group."""
-    if sc.run_as_user is None and sc.run_as_group is None:
+    if sc.run_as_user is None and sc.run_as_group is None and not sc.run_as_username:
         return image_user
-    user = "" if sc.run_as_user is None else str(sc.run_as_user)
+    user = sc.run_as_username or ("" if sc.run_as_user is None else str(sc.run_as_user))
     return user if sc.run_as_group is None else f"{user}:{sc.run_as_group}"

@@ -6,13 +6,13 @@ containerd/containerd 301026e (2026-08) unless a row says otherwise; `internal/c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from caplet.kernel.caps import Cap, Caps
 from caplet.runtimes import kubelet
 from caplet.runtimes.engine import Engine
 from caplet.runtimes.model import LinuxCapabilities, Refused, Since, User, Version, oci_names
-from caplet.runtimes.template import PING_GROUP_RANGE, PORT_START, fill
+from caplet.runtimes.template import PING_GROUP_RANGE, PORT_START, fill, pod_user_namespace
 
 if TYPE_CHECKING:
     from caplet.image.config import ImageConfig
@@ -72,6 +72,15 @@ LAST_CAP = Since(((Version(1), Cap.AUDIT_READ), (Version(1, 5), max(Cap))))
 """The last capability of ALL and of privileged: 1.4 has gocapability's list of before Linux 5.8 (oci/spec_opts.go
 GetAllCapabilities), 1.5 reads /proc/self/status (pkg/cap Current)."""
 
+USER_NAMESPACES = Since(((Version(1), False), (Version(2), True)))
+"""Whether the kubelet is told of them: internal/cri/server/service.go introspectRuntimeHandler. The rest: 1.6 ignores the request
+of the CRI, 1.7 gives a copy of the root file system to the namespace's users, 2.0 mounts it with their ids (measured with 1.6.20,
+1.7.24 and 2.1.9)."""
+
+ROOTFS: Since[Literal["idmapped", "chowned"] | None] = Since(
+    ((Version(1), None), (Version(1, 7), "chowned"), (Version(2), "idmapped"))
+)
+
 RUNTIMES = Since(
     (
         (Version(1, 4), ("runc", Version(1, 0, 0, 92))),
@@ -126,7 +135,9 @@ KUBERNETES = Since(
 """RELEASES.md "Kubernetes Support" (commit 301026e). Kubernetes 1.25 is the last that speaks CRI v1alpha2, as 1.4 does."""
 
 
-def capabilities(sc: SecurityContext, every: Caps, version: Version = NEWEST) -> LinuxCapabilities:
+def capabilities(
+    sc: SecurityContext, every: Caps, version: Version = NEWEST, defaults: Caps = DEFAULT_CAPS
+) -> LinuxCapabilities:
     """internal/cri/opts/spec_opts.go WithCapabilities, then WithoutAmbientCaps. `every`: what containerd itself has.
 
     Whatever the user: B = P = E, and nothing ambient. A name that nobody knows goes on to the OCI runtime.
@@ -135,7 +146,7 @@ def capabilities(sc: SecurityContext, every: Caps, version: Version = NEWEST) ->
     every &= Caps.all(LAST_CAP.at(version))
     if sc.privileged:
         return LinuxCapabilities.granted(oci_names(every), inheritable=inheritable)
-    names = list(oci_names(DEFAULT_CAPS))
+    names = list(oci_names(defaults))
     if _names_all(sc.add_capabilities):
         names = list(oci_names(every))
     if _names_all(sc.drop_capabilities):
@@ -145,14 +156,21 @@ def capabilities(sc: SecurityContext, every: Caps, version: Version = NEWEST) ->
     return LinuxCapabilities.granted((name for name in names if name not in dropped), inheritable=inheritable)
 
 
-def sysctls(pod: dict[str, str], version: Version, *, host_network: bool) -> dict[str, str]:
+def sysctls(
+    pod: dict[str, str], version: Version, *, host_network: bool, user_ns: bool = False
+) -> dict[str, str]:
     """What the sandbox gets: the Pod's own, and the ports and ICMP that need no privilege where that is the default.
 
-    internal/cri/server/podsandbox/sandbox_run_linux.go sandboxContainerSpec.
+    internal/cri/server/podsandbox/sandbox_run_linux.go sandboxContainerSpec; ICMP not in a user namespace.
     """
     if host_network or not UNPRIVILEGED_PORTS.at(version):
         return pod
-    return {PORT_START: "0", PING_GROUP_RANGE: "0 2147483647"} | pod
+    return unprivileged(user_ns=user_ns) | pod
+
+
+def unprivileged(*, user_ns: bool) -> dict[str, str]:
+    """What enable_unprivileged_ports and enable_unprivileged_icmp set; they exist since 1.6."""
+    return {PORT_START: "0"} | ({} if user_ns else {PING_GROUP_RANGE: "0 2147483647"})
 
 
 def _names_all(names: tuple[str, ...]) -> bool:
@@ -193,6 +211,7 @@ def spec(
     *,
     version: Version = NEWEST,
     every: Caps,
+    default_caps: Caps | None = None,
 ) -> Spec:
     """internal/cri/server/container_create.go buildLinuxSpec."""
     return fill(
@@ -201,8 +220,13 @@ def spec(
         request,
         image,
         user=User(account.uid, account.gid, additional_gids(request, account)),
-        capabilities=capabilities(request, every, version),
-        sysctl=sysctls(kubelet.sysctls(pod), version, host_network=bool(pod.host_network)),
+        capabilities=capabilities(
+            request, every, version, DEFAULT_CAPS if default_caps is None else default_caps
+        ),
+        sysctl=sysctls(
+            kubelet.sysctls(pod), version, host_network=bool(pod.host_network), user_ns=request.user_ns
+        ),
+        user_ns=pod_user_namespace(request, ROOTFS.at(version)),
     )
 
 
@@ -214,4 +238,5 @@ ENGINE = Engine(
     user_string=user_string,
     spec=spec,
     kubernetes=KUBERNETES,
+    user_namespaces=USER_NAMESPACES,
 )

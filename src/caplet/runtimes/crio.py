@@ -14,7 +14,7 @@ from caplet.runtimes import kubelet
 from caplet.runtimes.containerd import additional_gids
 from caplet.runtimes.engine import Engine
 from caplet.runtimes.model import LinuxCapabilities, Refused, Since, User, Version, oci_names
-from caplet.runtimes.template import fill
+from caplet.runtimes.template import fill, pod_user_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,10 +85,15 @@ RUNTIMES = Since(
 """default_runtime is runc until 1.30, crun since 1.31 (pkg/config/config.go defaultRuntime). Versions: scripts/versions and
 dependencies.yaml of each tag; where those say none (1.30, 1.32 and later), the newest on the day of the release."""
 
+USER_NAMESPACES = Since(((Version(1), False), (Version(1, 30), True)))
+"""Whether the kubelet is told of them: server/runtime_status.go, where the OCI runtime's `features` names idmapped mounts."""
+
 KUBERNETES = Since(tuple((Version(1, release.minor), Version(1, release.minor)) for release in RELEASES))
 
 
-def capabilities(sc: SecurityContext, every: Caps, version: Version = NEWEST) -> LinuxCapabilities | Refused:
+def capabilities(
+    sc: SecurityContext, every: Caps, version: Version = NEWEST, defaults: Caps | None = None
+) -> LinuxCapabilities | Refused:
     """SpecSetPrivileges, SpecSetupCapabilities: whatever the user, B = P = E, nothing ambient; a drop wins over an add.
 
     `every`: what the kernel knows, up to cap_last_cap. Privileged is another path, runtime-tools' SetupPrivileged: it
@@ -97,11 +102,12 @@ def capabilities(sc: SecurityContext, every: Caps, version: Version = NEWEST) ->
     every &= Caps.all(LAST_CAP.at(version))
     inheritable = INHERITABLE.at(version)
     known = oci_names(every)
+    defaults = DEFAULT_CAPS.at(version) if defaults is None else defaults
     if sc.privileged:
         return LinuxCapabilities(known, known, known, known, known)
     add, drop = _prefixed(sc.add_capabilities), _prefixed(sc.drop_capabilities)
     add_all, drop_all = "ALL" in add, "ALL" in drop
-    names: list[str] = [] if add_all or drop_all else list(oci_names(DEFAULT_CAPS.at(version)))
+    names: list[str] = [] if add_all or drop_all else list(oci_names(defaults))
     if add_all and not drop_all:
         names = list(known)
     for name in add:
@@ -145,12 +151,13 @@ def spec(
     *,
     version: Version = NEWEST,
     every: Caps,
+    default_caps: Caps | None = None,
 ) -> Spec | Refused:
     """server/container_create_linux.go createSandboxContainer.
 
     It sets no sysctl of its own: `default_sysctls` is empty in every version (cri-o/cri-o#6706).
     """
-    granted = capabilities(request, every, version)
+    granted = capabilities(request, every, version, default_caps)
     if isinstance(granted, Refused):
         return granted
     return fill(
@@ -161,6 +168,7 @@ def spec(
         user=User(account.uid, account.gid, additional_gids(request, account)),
         capabilities=granted,
         sysctl=kubelet.sysctls(pod),
+        user_ns=pod_user_namespace(request, "idmapped" if USER_NAMESPACES.at(version) else None),
     )
 
 
@@ -172,4 +180,5 @@ ENGINE = Engine(
     user_string=user_string,
     spec=spec,
     kubernetes=KUBERNETES,
+    user_namespaces=USER_NAMESPACES,
 )

@@ -25,6 +25,7 @@ from caplet.kernel.syscalls import (
 )
 from caplet.runtimes.engine import OCIRuntime
 from caplet.runtimes.model import LinuxCapabilities, Refused, Since, Version
+from caplet.runtimes.runc import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,10 @@ UNKNOWN = Since(
     )
 )
 """The error about a name that it does not know; None: it only warns. 78aeac9f (0.19), 2e822523 (1.29)."""
+
+
+ID_MAPPED_MOUNTS = Since(((Version(0), False), (Version(1, 9), True)))
+"""`crun features` mountExtensions, since 1.9."""
 
 
 def caps_of(names: Iterable[str], _version: Version = NEWEST) -> Caps:
@@ -98,6 +103,7 @@ def system_calls(
     if refusal and unknown:
         return Refused("crun", refusal.format(unknown[0]))
     user = process.user
+    supported = kernels(available)
     calls: list[Syscall] = [Setgroups(user.additional_gids)]
     calls += [CapbsetDrop(cap) for cap in available - caps_of(sets.bounding)]
     calls += [
@@ -105,13 +111,13 @@ def system_calls(
         Setresgid(user.gid, user.gid, user.gid),
         Setresuid(user.uid, user.uid, user.uid),
         Capset(
-            effective=caps_of(sets.effective) & available,
-            permitted=caps_of(sets.permitted) & available,
-            inheritable=caps_of(sets.inheritable) & available,
+            effective=caps_of(sets.effective) & supported,
+            permitted=caps_of(sets.permitted) & supported,
+            inheritable=caps_of(sets.inheritable) & supported,
         ),
         AmbientClearAll(),
     ]
-    calls += [AmbientRaise(cap) for cap in caps_of(sets.ambient) & available]
+    calls += [AmbientRaise(cap) for cap in caps_of(sets.ambient) & supported & available]
     if process.no_new_privileges:
         calls.append(SetNoNewPrivs())
     return tuple(calls)
@@ -131,4 +137,5 @@ RUNTIME = OCIRuntime(
     warning=warning,
     exec_error=exec_error,
     file_caps=lambda _no_new_privs, _version: "kernel",
+    id_mapped_mounts=ID_MAPPED_MOUNTS,
 )

@@ -87,32 +87,39 @@ RUNTIMES = Since(
 
 
 def capabilities(
-    sc: SecurityContext, uid: int, every: Caps, version: Version = NEWEST
+    sc: SecurityContext, uid: int, every: Caps, version: Version = NEWEST, defaults: Caps = DEFAULT_CAPS
 ) -> LinuxCapabilities | Refused:
     """TweakCapabilities of daemon/pkg/oci/caps/utils.go, then which sets get them. An add wins over a drop.
 
-    Under privileged adds and drops do not count. `every`: what dockerd itself has.
+    Under privileged adds and drops do not count, but they have to be names. `every`: what dockerd itself has, which it
+    asks since 23.0.
     """
-    every &= Caps.all(LAST_CAP.at(version))
-    names = oci_names(every) if sc.privileged else _tweaked(sc, every, version)
-    if isinstance(names, Refused):
-        return names
+    last = LAST_CAP.at(version)
+    every = Caps.all(last) if last < max(Cap) else every
+    if (refused := _refused(sc, every, version)) is not None:
+        return refused
+    names = oci_names(every) if sc.privileged else _tweaked(sc, every, defaults)
     inheritable = names if INHERITABLE.at(version) else ()
     if uid != 0 and not NON_ROOT_KEEPS.at(version):
         return LinuxCapabilities(bounding=names, inheritable=inheritable)
     return LinuxCapabilities(bounding=names, permitted=names, effective=names, inheritable=inheritable)
 
 
-def _tweaked(sc: SecurityContext, every: Caps, version: Version) -> tuple[str, ...] | Refused:
+def _refused(sc: SecurityContext, every: Caps, version: Version) -> Refused | None:
+    """daemon/container.go validateHostConfig, before anything is made."""
     for flag, given in (("CapAdd", sc.add_capabilities), ("CapDrop", sc.drop_capabilities)):
         if (message := _unknown(given, every, version)) is not None:
             return Refused("Docker", f"invalid {flag}: {message}")
+    return None
+
+
+def _tweaked(sc: SecurityContext, every: Caps, defaults: Caps) -> tuple[str, ...]:
     add, drop = _prefixed(sc.add_capabilities), _prefixed(sc.drop_capabilities)
     if "ALL" in add:
         return tuple(name for name in oci_names(every) if name not in drop)
     if "ALL" in drop:
         return tuple(dict.fromkeys(add))
-    kept = [name for name in oci_names(DEFAULT_CAPS) if name not in drop]
+    kept = [name for name in oci_names(defaults) if name not in drop]
     return tuple(dict.fromkeys([*kept, *add]))
 
 
@@ -153,9 +160,12 @@ def spec(
     *,
     version: Version = NEWEST,
     every: Caps,
+    default_caps: Caps | None = None,
 ) -> Spec | Refused:
     """daemon/oci_linux.go createSpec, of a dockerd that runs as root and remaps no users."""
-    granted = capabilities(request, account.uid, every, version)
+    granted = capabilities(
+        request, account.uid, every, version, DEFAULT_CAPS if default_caps is None else default_caps
+    )
     if isinstance(granted, Refused):
         return granted
     return fill(

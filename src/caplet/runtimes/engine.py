@@ -42,7 +42,8 @@ class ImageAccount(Protocol):
 class MakesSpec(Protocol):
     """config.json of the container, or why the engine does not make one.
 
-    `account`: what the engine's `user_string()` is in the image; `every`: the capabilities that the engine itself has.
+    `account`: what the engine's `user_string()` is in the image; `every`: the capabilities that the engine itself has;
+    `default_caps`: what its configuration names in place of its own.
     """
 
     def __call__(
@@ -55,6 +56,7 @@ class MakesSpec(Protocol):
         *,
         version: Version,
         every: Caps,
+        default_caps: Caps | None = None,
     ) -> Spec | Refused: ...
 
 
@@ -79,6 +81,8 @@ class Engine:
     spec: MakesSpec
     kubernetes: Since[Version] | None = None
     """The newest Kubernetes that a release is recommended for; None where no kubelet talks to it."""
+    user_namespaces: Since[bool] | None = None
+    """Whether it tells the kubelet that its OCI runtime has user namespaces: CRI RuntimeHandlerFeatures."""
 
 
 FileCapsRule: TypeAlias = Literal["kernel", "discarded"]
@@ -104,3 +108,9 @@ class OCIRuntime:
     """The line that a user reads where execve of a path fails with an errno."""
     file_caps: Callable[[bool, Version], FileCapsRule | None]
     """Under no_new_privs or not; None where it is not known."""
+    set_id: bool = True
+    """Whether execve looks at set-user-ID and set-group-ID bits."""
+    id_mapped_mounts: Since[bool] | None = None
+    """Whether `features` says that it mounts with other ids, as user namespaces of Pods need; None where it is not known."""
+    dated: bool = False
+    """Whether its releases are dates, of which any may be asked for."""

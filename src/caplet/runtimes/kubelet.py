@@ -25,6 +25,16 @@ RELEASES = tuple(Version(1, minor) for minor in range(19, 38))
 NEWEST = RELEASES[-1]
 """Kubernetes 1.37: not yet released when its code was read (kubernetes 1.37.0-alpha.2)."""
 
+USER_NAMESPACES = Since(((Version(1), False), (Version(1, 33), True)))
+"""Feature gate UserNamespacesSupport: alpha 1.25 (of another name until 1.27), beta and off 1.30, beta and on 1.33, locked 1.36.
+Where it is off, `hostUsers` is dropped in silence. pkg/features/kube_features.go."""
+
+PROC_MOUNT = Since(((Version(1), False), (Version(1, 33), True)))
+"""Feature gate ProcMountType: alpha 1.12, beta and off 1.31, beta and on 1.33, locked 1.36. Where it is off, `procMount` is Default."""
+
+NO_USER_NAMESPACES = "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+"""pkg/kubelet/userns/userns_manager.go GetOrCreateUserNamespaceMappings; the Pod's sandbox is not created."""
+
 MASKED_PATHS = (
     "/proc/asound",
     "/proc/acpi",
@@ -104,7 +114,7 @@ def security_context(
     )
     if refused is not None:
         return refused
-    unmasked = own.proc_mount == "Unmasked"
+    unmasked = own.proc_mount == "Unmasked" and PROC_MOUNT.at(version)
     return SecurityContext(
         add_capabilities=own.add,
         drop_capabilities=own.drop,
@@ -115,6 +125,7 @@ def security_context(
         supplemental_groups=supplemental_groups(whole),
         supplemental_groups_policy=_policy(whole.supplemental_groups_policy),
         no_new_privs=own.allow_privilege_escalation is False,
+        user_ns=pod.host_users is False and USER_NAMESPACES.at(version),
         seccomp=seccomp(pod, container),
         readonly_rootfs=bool(own.read_only_root_filesystem),
         masked_paths=() if unmasked else MASKED_PATHS,
@@ -156,7 +167,11 @@ def _policy(policy: str | None) -> Literal["Merge", "Strict"]:
 
 
 def _refused(pod: PodSpec, version: Version) -> Refused | None:
-    """The kubelet's admission of sysctls: pkg/kubelet/sysctl/allowlist.go."""
+    """The kubelet's admission: pkg/kubelet/lifecycle/predicate.go, pkg/kubelet/sysctl/allowlist.go."""
+    if pod.os not in {None, "linux"}:
+        return Refused(
+            "kubelet", "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"
+        )
     for sysctl in pod.security_context.sysctls:
         if sysctl.name not in SAFE_SYSCTLS.at(version):
             return Refused("kubelet", f'SysctlForbidden: forbidden sysctl: "{sysctl.name}" not allowlisted')

@@ -72,6 +72,7 @@ def capabilities(
     every: Caps,
     version: Version = NEWEST,
     labels: Mapping[str, str] | None = None,
+    defaults: Caps | None = None,
 ) -> LinuxCapabilities | Refused:
     """Bounding is the same for everyone. Root, by the text of `user`, has it effective; others have what is added.
 
@@ -79,8 +80,8 @@ def capabilities(
     """
     bounding = oci_names(every)
     if not sc.privileged:
-        defaults = oci_names(DEFAULT_CAPS.at(version))
-        merged = _merged(defaults, sc.add_capabilities, sc.drop_capabilities, every)
+        base = oci_names(DEFAULT_CAPS.at(version) if defaults is None else defaults)
+        merged = _merged(base, sc.add_capabilities, sc.drop_capabilities, every)
         if isinstance(merged, Refused):
             return merged
         narrowed = _narrowed(tuple(name for name in merged if name in bounding), labels or {}, every)
@@ -162,10 +163,11 @@ def spec(
     *,
     version: Version = NEWEST,
     every: Caps,
+    default_caps: Caps | None = None,
 ) -> Spec | Refused:
     """pkg/specgen/generate/oci_linux.go SpecGenToOCI, libpod/container_internal_linux.go generateSpec."""
     user = user_string(request, image.user)
-    granted = capabilities(request, user, every, version, image.labels)
+    granted = capabilities(request, user, every, version, image.labels, default_caps)
     if isinstance(granted, Refused):
         return granted
     return fill(

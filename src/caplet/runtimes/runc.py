@@ -52,6 +52,9 @@ LAST_CAP = Since(((Version(0), Cap.AUDIT_READ), (Version(1, 0, 0, 93), max(Cap))
 WITHOUT_CAPABILITIES: Since[Literal["none", "all"]] = Since(((Version(0), "none"), (Version(1, 3), "all")))
 """What a config.json without `process.capabilities` leaves: nothing, or since 1.3.0-rc.1 (049a5f76c) runc's own."""
 
+ID_MAPPED_MOUNTS = Since(((Version(0), False), (Version(1, 2), True)))
+"""CHANGELOG.md of 1.2.0-rc.1; `runc features`, features.go mountExtensions."""
+
 EXEC_ERROR = Since(
     (
         (Version(0), 'standard_init_linux.go:{line}: exec user process caused "{error}"'),
@@ -108,12 +111,13 @@ def _refused(capabilities: LinuxCapabilities, version: Version) -> Refused | Non
 def system_calls(process: Process, available: Caps, version: Version = NEWEST) -> tuple[Syscall, ...]:
     """What runc calls, in its order, up to execve.
 
-    `available`: the capabilities of this kernel that runc itself may use; the ones outside it are dropped from
-    every set without an error, since the kernel would not grant them (libcontainer checks them at start).
+    `available`: the capabilities that runc itself may use. What the kernel does not have is left out of every set, as an
+    unknown name is; what runc lacks is not, and capset(2) fails: `unable to apply caps: operation not permitted`.
     """
     sets = process.capabilities
     bounding = caps_of(sets.bounding, version)
     user = process.user
+    supported = kernels(available)
     calls: list[Syscall] = []
     if process.no_new_privileges:
         calls.append(SetNoNewPrivs())
@@ -125,14 +129,19 @@ def system_calls(process: Process, available: Caps, version: Version = NEWEST) -
         Setresuid(user.uid, user.uid, user.uid),
         SetKeepcaps(False),
         Capset(
-            effective=caps_of(sets.effective, version) & available,
-            permitted=caps_of(sets.permitted, version) & available,
-            inheritable=caps_of(sets.inheritable, version) & available,
+            effective=caps_of(sets.effective, version) & supported,
+            permitted=caps_of(sets.permitted, version) & supported,
+            inheritable=caps_of(sets.inheritable, version) & supported,
         ),
         AmbientClearAll(),
     ]
-    calls += [AmbientRaise(cap) for cap in caps_of(sets.ambient, version) & available]
+    calls += [AmbientRaise(cap) for cap in caps_of(sets.ambient, version) & supported & available]
     return tuple(calls)
+
+
+def kernels(available: Caps) -> Caps:
+    """What the kernel has, of what one process has: up to the last one, which cap_last_cap would tell."""
+    return Caps((1 << available.mask.bit_length()) - 1)
 
 
 def start(process: Process, available: Caps, version: Version) -> tuple[Syscall, ...] | Refused:
@@ -157,4 +166,5 @@ RUNTIME = OCIRuntime(
     warning=warning,
     exec_error=exec_error,
     file_caps=lambda _no_new_privs, _version: "kernel",
+    id_mapped_mounts=ID_MAPPED_MOUNTS,
 )

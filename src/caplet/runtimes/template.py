@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from caplet.image.program import image_argv
+from caplet.kernel.namespaces import IdMap
 from caplet.runtimes import kubelet
-from caplet.runtimes.model import LinuxCapabilities, Mount, Process, Spec, User
+from caplet.runtimes.model import LinuxCapabilities, Mount, PodUserNamespace, Process, Spec, User
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from caplet.image.config import ImageConfig
     from caplet.kubernetes.pod import Container, PodSpec
-    from caplet.runtimes.model import PodUserNamespace, SecurityContext
+    from caplet.runtimes.model import SecurityContext
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
 PING_GROUP_RANGE = "net.ipv4.ping_group_range"
@@ -37,6 +38,18 @@ DEFAULT_MOUNTS = (
 )
 """containerd pkg/oci/mounts.go defaultMounts, without /run (WithoutRunMount) and without cgroups. moby
 daemon/pkg/oci/defaults.go and runtime-tools generate.New have the same places, types, nosuid and noexec."""
+
+
+def pod_user_namespace(
+    request: SecurityContext, rootfs: Literal["idmapped", "chowned"] | None
+) -> PodUserNamespace | None:
+    """The namespace that is asked for, where the engine gives one.
+
+    The ids are those that the kubelet gives the first Pod of a node: pkg/kubelet/userns/userns_manager.go, 65536 each.
+    """
+    if not request.user_ns or rootfs is None:
+        return None
+    return PodUserNamespace(IdMap.of((0, 65536, 65536)), rootfs)
 
 
 def environment(image: Sequence[str], container: Mapping[str, str], hostname: str) -> tuple[str, ...]:

@@ -10,7 +10,16 @@ import yaml
 
 from caplet.errors import InvalidInput
 from caplet.kubernetes.document import documents
-from caplet.kubernetes.pod import TEMPLATES, PodSpec, container_named, pod_specs, the_pod
+from caplet.kubernetes.pod import TEMPLATES, PodSpec, container_named, pod_specs, pods, the_pod
+from caplet.kubernetes.podspec import (
+    AppArmorProfile,
+    ContainerPort,
+    Handler,
+    SeccompProfile,
+    SELinuxOptions,
+    Volume,
+    WindowsOptions,
+)
 
 POD = """\
 kind: Pod
@@ -131,3 +140,117 @@ def test_an_init_container_can_be_named() -> None:
     pod = read("kind: Pod\nspec: {containers: [{name: a}], initContainers: [{name: i}]}")
     assert container_named(pod, "i").name == "i"
     assert container_named(pod, None).name == "a"
+
+
+WHOLE = """\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: prod, uid: u-1, labels: {of: workload}}
+spec:
+  template:
+    metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/a: unconfined}, labels: {of: pod}}
+    spec:
+      hostUsers: false
+      hostPID: true
+      hostIPC: false
+      shareProcessNamespace: true
+      os: {name: linux}
+      runtimeClassName: gvisor
+      serviceAccountName: sa
+      automountServiceAccountToken: false
+      restartPolicy: Never
+      nodeName: node1
+      nodeSelector: {kubernetes.io/arch: arm64}
+      securityContext:
+        seccompProfile: {type: Localhost, localhostProfile: a.json}
+        appArmorProfile: {type: Unconfined}
+        seLinuxOptions: {user: u, role: r, type: t, level: l}
+        windowsOptions: {hostProcess: true, runAsUserName: x}
+        fsGroupChangePolicy: OnRootMismatch
+        seLinuxChangePolicy: Recursive
+      volumes:
+      - {name: e}
+      - {name: h, hostPath: {path: /dev}}
+      - {name: i, image: {reference: r}}
+      initContainers:
+      - {name: side, restartPolicy: Always}
+      - {name: init}
+      containers:
+      - name: a
+        image: app:1
+        imagePullPolicy: Always
+        tty: true
+        ports: [{containerPort: 80, hostPort: 8080, hostIP: 1.2.3.4, protocol: UDP, name: p}]
+        volumeDevices: [{name: b, devicePath: /dev/b}]
+        livenessProbe: {httpGet: {host: h, port: http}}
+        readinessProbe: {tcpSocket: {host: t, port: 1}}
+        startupProbe: {exec: {command: [a, b]}}
+        lifecycle: {preStop: {sleep: {seconds: 1}}, postStart: {httpGet: {port: 2}}}
+        securityContext:
+          procMount: Unmasked
+          seccompProfile: {type: Unconfined}
+          appArmorProfile: {type: Localhost, localhostProfile: p}
+          seLinuxOptions: {level: x}
+          windowsOptions: {gmsaCredentialSpec: g, gmsaCredentialSpecName: gn}
+          capabilities: {}
+      ephemeralContainers:
+      - {name: debug, targetContainerName: a}
+"""
+
+
+def test_every_field_of_a_whole_pod() -> None:
+    (pod,) = pods(documents(WHOLE, "x"))
+    assert [(one.name, one.kind) for one in pod.every_container] == [
+        ("side", "sidecar"),
+        ("init", "init"),
+        ("a", "container"),
+        ("debug", "ephemeral"),
+    ]
+    assert (pod.api_version, pod.kind, pod.name, pod.namespace, pod.uid) == (
+        "apps/v1", "StatefulSet", "db", "prod", "u-1",
+    )  # fmt: skip
+    assert (pod.host_users, pod.host_pid, pod.host_ipc, pod.host_network) == (False, True, False, None)
+    assert pod.annotations == {"container.apparmor.security.beta.kubernetes.io/a": "unconfined"}
+    assert pod.labels == {"of": "pod"}
+    assert pod.document.at(pod.metadata_path) == pod.document.data["spec"]["template"]["metadata"]
+    assert (pod.os, pod.runtime_class_name, pod.service_account_name, pod.restart_policy, pod.node_name) == (
+        "linux", "gvisor", "sa", "Never", "node1",
+    )  # fmt: skip
+    assert (pod.share_process_namespace, pod.automount_service_account_token) == (True, False)
+    assert pod.node_selector == {"kubernetes.io/arch": "arm64"}
+    whole = pod.security_context
+    assert whole.seccomp_profile == SeccompProfile("Localhost", "a.json")
+    assert whole.app_armor_profile == AppArmorProfile("Unconfined")
+    assert whole.se_linux_options == SELinuxOptions("u", "r", "t", "l")
+    assert whole.windows_options == WindowsOptions(host_process=True, run_as_user_name="x")
+    assert (whole.fs_group_change_policy, whole.se_linux_change_policy) == ("OnRootMismatch", "Recursive")
+    assert pod.volumes == (
+        Volume("e", "emptyDir"),
+        Volume("h", "hostPath", host_path="/dev"),
+        Volume("i", "image", reference="r"),
+    )
+
+
+def test_every_field_of_a_whole_container() -> None:
+    (pod,) = pods(documents(WHOLE, "x"))
+    one = container_named(pod, "a")
+    assert (one.image, one.image_pull_policy, one.tty, one.stdin) == ("app:1", "Always", True, False)
+    assert one.ports == (ContainerPort(80, 8080, "UDP", "1.2.3.4", "p"),)
+    assert one.volume_devices == ("b",)
+    assert one.handlers == (
+        Handler("livenessProbe", "httpGet", "h", "http"),
+        Handler("readinessProbe", "tcpSocket", "t", 1),
+        Handler("startupProbe", "exec", command=("a", "b")),
+        Handler("lifecycle.postStart", "httpGet", port=2),
+        Handler("lifecycle.preStop", "sleep"),
+    )
+    own = one.security_context
+    assert own.seccomp_profile == SeccompProfile("Unconfined")
+    assert own.app_armor_profile == AppArmorProfile("Localhost", "p")
+    assert own.se_linux_options == SELinuxOptions(level="x")
+    assert own.windows_options == WindowsOptions(gmsa_credential_spec="g", gmsa_credential_spec_name="gn")
+    assert (own.proc_mount, own.has_capabilities, own.add) == ("Unmasked", True, ())
+    assert one.document is pod.document
+    assert pod.document.at(one.path)["name"] == "a"
+    assert pod.document.span(one.path).start.line == 36
+    assert container_named(pod, "debug").target_container_name == "a"

@@ -30,6 +30,8 @@ _ESCAPE = re.compile(
 MAX_DIGITS = 400
 """Characters of a number; the largest float64 has 309 digits."""
 
+MAX_VALUES = 4_000_000
+"""Commas and opening brackets of one stream: what is to be built is known before it is; ten thousand running Pods."""
 READ = 4
 """Bytes that consumeWhitespace reads at once, and must find."""
 
@@ -54,6 +56,8 @@ class Rest:
 
 def values(text: str, name: str) -> Iterator[Value | Rest]:
     """The values of a stream. Raises InvalidInput where it is broken behind its second value."""
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise InvalidInput(f"{name}: more than {MAX_VALUES:,} values")
     count, end = 0, 0
     while True:
         begin = _SPACES.match(text, end).end()  # type: ignore[union-attr]

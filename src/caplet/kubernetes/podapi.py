@@ -2,8 +2,9 @@
 """The fields of every API type that can stand between a workload and the last detail of its Pod, as data.
 
 Taken from the OpenAPI definitions of Kubernetes 1.25 to 1.37 (kubernetes/kubernetes api/openapi-spec, as the PyPI
-package kubernetes-validate 1.37.0 carries them): every field of every one of these versions. One type a line, each
-field with what it holds:
+package kubernetes-validate 1.37.0 carries them): every field of every one of these versions. They are the fields of
+k8s.io/api testdata (commit 10b39a39bcee), and those that came and went before. One type a line, each field with what
+it holds:
 
     s string   b boolean   i int32   l int64   t time (a string)   q quantity (a string or a number)
     n IntOrString   any (not looked into: status, managedFields, empty objects)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from caplet.errors import InvalidInput
 from caplet.kubernetes import scalar
+from caplet.kubernetes.stream import AS_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ MAX_KEPT = 4096
 """Words whose meaning is remembered, each of at most MAX_KEPT_LENGTH characters."""
 MAX_KEPT_LENGTH = 40
 
-PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PARSER: Any = getattr(yaml.cyaml, "CParser", None) if yaml.__with_libyaml__ else yaml.SafeLoader
 """libyaml, which go-yaml is a port of; PyYAML's own parser where PyYAML was built without it."""
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
@@ -80,7 +82,7 @@ class _Reader:
         """aliasCount: those of them that aliases brought."""
 
     def read(self) -> Any:
-        inner = _INNER_MARK.search(self.text)
+        inner = _INNER_MARK.search(self.text) if "\ufeff" in self.text else None
         if inner is not None:
             line = self.text.count("\n", 0, inner.end())
             raise self.error(
@@ -90,7 +92,7 @@ class _Reader:
             parser = PARSER(self.text)
             try:
                 parser.get_event()  # the stream's start
-                begun = isinstance(parser.get_event(), yaml.DocumentStartEvent)
+                begun = isinstance(parser.get_event(), DocumentStartEvent)
                 value = self.node(parser.get_event) if begun else None
                 if begun:
                     parser.get_event()  # what comes behind the value is looked at before it is taken
@@ -112,12 +114,12 @@ class _Reader:
         while True:
             event = next_event()
             kind = type(event)
-            if kind is yaml.ScalarEvent:
+            if kind is ScalarEvent:
                 value = self.word(event, stack)
-            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                self.open(stack, event, {} if kind is yaml.MappingStartEvent else [])
+            elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                self.open(stack, event, {} if kind is MappingStartEvent else [])
                 continue
-            elif kind is yaml.AliasEvent:
+            elif kind is AliasEvent:
                 value = self.alias(event)
             else:
                 value = self.close(stack.pop())
@@ -202,12 +204,12 @@ class _Reader:
     def counted(self, nodes: int, event: Any) -> None:
         self.count += nodes
         if self.count > MAX_NODES:
-            raise self.error(event.start_mark.line, f"more than {MAX_NODES:,} values")
+            raise self.error(event.start_mark.line, f"more than {MAX_NODES:,} values", AS_JSON)
 
     def key(self, top: _Open, value: Any, event: Any) -> None:
         """What was read is a key."""
         line = event.start_mark.line
-        if value == "<<" and isinstance(event, yaml.ScalarEvent) and is_merge(event):
+        if value == "<<" and isinstance(event, ScalarEvent) and is_merge(event):
             top.merge = True
             return
         if type(value) is not str or value.endswith(_NOT_FINITE):
@@ -228,7 +230,7 @@ class _Reader:
         top.merge = False
         line, into = event.start_mark.line, top.value
         sources = reversed(value) if isinstance(value, list) else iter([value])
-        if isinstance(value, list) and isinstance(event, yaml.AliasEvent):
+        if isinstance(value, list) and isinstance(event, AliasEvent):
             sources = iter([None])  # go-yaml follows no alias to a list here
         for source in sources:
             if not isinstance(source, dict) or not isinstance(into, dict):
@@ -272,7 +274,7 @@ def key_text(value: Any, event: Any) -> str:
     """The key as JSON has it; the event is the one that ended it."""
     if isinstance(value, dict | list):
         raise InvalidInput("a key is a mapping or a sequence")
-    if isinstance(event, yaml.ScalarEvent):
+    if isinstance(event, ScalarEvent):
         plain = bool(event.implicit[0]) and event.tag is None
         value = scalar.meaning(event.value, None if plain else event.tag, plain=plain)
     return scalar.key(value)

@@ -24,6 +24,7 @@ MAX_TEXT = 256 << 20
 """Characters of one stream of documents."""
 MAX_JSON = 64 << 20
 """Characters of one stream of JSON, which is held as a whole: where an object ends is known when it was read."""
+AS_JSON = "as JSON it may have more: kubectl get -o json"
 PEEKED = 4096
 """NewYAMLOrJSONDecoder: where a brace must be found for the text to be taken for JSON."""
 
@@ -136,7 +137,7 @@ def yaml_chunks(blocks: Iterable[str], name: str, line: int = 0) -> Iterator[Chu
 
 def _yaml_chunk(text: str, line: int, name: str) -> Chunk:
     if len(text) > MAX_DOCUMENT:
-        raise InvalidInput(f"{name}:{line + 1}: a document of more than {MAX_DOCUMENT >> 20} MiB")
+        raise InvalidInput(f"{name}:{line + 1}: a document of more than {MAX_DOCUMENT >> 20} MiB", AS_JSON)
     return Chunk(text, line)
 
 

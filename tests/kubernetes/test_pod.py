@@ -252,5 +252,5 @@ def test_every_field_of_a_whole_container() -> None:
     assert (own.proc_mount, own.has_capabilities, own.add) == ("Unmasked", True, ())
     assert one.document is pod.document
     assert pod.document.at(one.path)["name"] == "a"
-    assert pod.document.span(one.path).start.line == 36
+    assert pod.document.span(one.path).start.line == 34
     assert container_named(pod, "debug").target_container_name == "a"

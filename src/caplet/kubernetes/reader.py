@@ -26,6 +26,8 @@ MAX_NODES = 250_000
 """Keys, values and items of one document: a List of a thousand Pods, read within a second."""
 MAX_DEPTH = 1000
 """Levels of one inside another. The deepest fields of the API are some fifteen deep; kubectl stops at 10,000."""
+MAX_ALIASED = 0.99
+"""Of a document's nodes, how many aliases may bring: go-yaml decode.go allowedAliasRatio, of less than 400,000."""
 MAX_KEPT = 4096
 """Words whose meaning is remembered, each of at most MAX_KEPT_LENGTH characters."""
 MAX_KEPT_LENGTH = 40
@@ -197,7 +199,7 @@ class _Reader:
             raise self.error(event.start_mark.line, f"anchor {event.anchor!r} value contains itself")
         self.aliased += anchor.size
         self.counted(1 + anchor.size, event)
-        if self.aliased > 100 and self.count > 1000 and self.aliased > _allowed(self.count) * self.count:
+        if self.aliased > 100 and self.count > 1000 and self.aliased > MAX_ALIASED * self.count:
             raise self.error(event.start_mark.line, "document contains excessive aliasing")
         return anchor.value
 
@@ -285,9 +287,3 @@ _INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")
 """libyaml passes over it, go-yaml does not."""
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _KEPT: dict[str, scalar.Scalar] = {}
-
-
-def _allowed(count: int) -> float:
-    """go-yaml decode.go allowedAliasRatio."""
-    low, high = 400_000, 4_000_000
-    return 0.99 - 0.89 * (min(max(count, low), high) - low) / (high - low)

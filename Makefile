@@ -9,7 +9,7 @@ TESTS ?= tests
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint reformat oracle stacks kill9 bench programs clean
+.PHONY: help dev demo test lint reformat oracle stacks kill9 verify-matrix bench programs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ kill9: $(STAMP)  ## 200 writes of an image, each killed at a random moment
 
 stacks: $(STAMP)  ## 10,000 random stacks of layers: the final file system against containerd (root; half an hour)
 	$(BIN)/python -m tests.image.stacks --count 10000
+
+verify-matrix: $(STAMP)  ## every combination of Pod and program on every engine here, predicted and observed (root; ten minutes)
+	$(BIN)/python -m tests.verify.matrix
 
 bench: $(STAMP)  ## every figure that the documentation quotes
 	$(BIN)/python -m bench

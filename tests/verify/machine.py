@@ -73,7 +73,7 @@ MACHINES: Mapping[str, Machine] = {
     "podman": _podman("crun"),
     "podman-runc": _podman("runc"),
     "docker": Machine(
-        ("dockerd", "containerd", "runc"),
+        ("dockerd", "docker", "containerd", "runc"),
         lambda stack, work: stack.enter_context(daemons.docker(f"{work}/docker")),
     ),
     "containerd": _containerd("runc"),

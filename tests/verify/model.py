@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from tests.verify import outcome
 from tests.verify.rows import Row, image, request_of, row_named
 
+from caplet.explain.facts import ImageFacts
 from caplet.image.rootfs import Rootfs
+from caplet.kernel.caps import Caps
 from caplet.runtimes.node import Node, parse
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ def disagreements(table: Table) -> list[str]:
 
 
 def _predicted(row: Row, node: Node, available: int) -> str:
-    return outcome.predicted(row, node, image(), _rootfs(), outcome.engine_credentials(available))
+    return outcome.predicted(row, node, _facts(), Caps(available))
 
 
 @cache
-def _rootfs() -> Rootfs:
-    return Rootfs(image().layers)
+def _facts() -> ImageFacts:
+    return ImageFacts(image().config, Rootfs(image().layers))

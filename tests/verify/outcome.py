@@ -9,25 +9,22 @@ refused: invalid CapAdd: unknown capability: "CAP_NET_BIND_SERVICES"
 
 from __future__ import annotations
 
-import errno
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.verify.rows import PROGRAMS, Row, error_name
+from tests.verify.rows import PROGRAMS, REFUSED_BY_THE_API, Row, error_name
 
-from caplet.image.passwd import resolve_user
-from caplet.image.program import find_program
+from caplet.explain.container import explain
 from caplet.kernel.capable import BindPort, allowed
-from caplet.kernel.caps import Caps
-from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
-from caplet.kernel.execve import execve
-from caplet.kernel.syscalls import apply_all
-from caplet.runtimes.model import Refused
+from caplet.runtimes import apiserver
 from caplet.verify.probed import probed
 
 if TYPE_CHECKING:
-    from caplet.image.image import Image
-    from caplet.image.rootfs import Rootfs
+    from caplet.explain.explanation import Explanation
+    from caplet.explain.facts import ImageFacts
+    from caplet.kernel.caps import Caps
+    from caplet.kernel.credentials import Credentials
     from caplet.runtimes.node import Node
     from caplet.verify.seen import Seen
 
@@ -69,44 +66,41 @@ def plain(message: str) -> str:
     return re.sub(r"[0-9a-f]{64}", "ID", re.sub(r"/(?:var/)?tmp/\S*", "PATH", message))
 
 
-def predicted(row: Row, node: Node, image: Image, rootfs: Rootfs, caller: Credentials) -> str:
-    """What the model says of the row on that node, where the engine has the capabilities of `caller`."""
-    pod = row.pod()
-    container = pod.containers[0]
-    every = caller.caps.bounding
-    request = node.request(pod, container, image.config.user)
-    if isinstance(request, Refused):
-        return REFUSED + request.message
-    user = node.engine.user_string(request, image.config.user)
-    if isinstance(user, Refused):
-        return REFUSED + user.message
-    account = resolve_user(rootfs, user)
-    spec = node.engine.spec(
-        pod, container, request, image.config, account, version=node.engine_version, every=every
-    )
-    if isinstance(spec, Refused):
-        return REFUSED + spec.message
-    calls = node.runtime.system_calls(spec.process, every, node.runtime_version)
-    if isinstance(calls, Refused):
-        return REFUSED + calls.message
-    cred = apply_all(caller, calls, kernel=node.kernel)
+def predicted(row: Row, node: Node, facts: ImageFacts, every: Caps) -> str:
+    """What explain() says of the row on that node, where the engine has the capabilities `every`."""
+    explanation = _explained(row, node, facts, every)
+    refused = explanation.refused
+    if refused is not None and refused.by == apiserver.NAME:
+        assert refused.message.endswith(REFUSED_BY_THE_API)
+        explanation = _explained(row, replace(node, kubernetes=None), facts, every)
+        refused = explanation.refused
+    if refused is not None:
+        return REFUSED + refused.message
     parts: list[str] = []
-    for argv in (spec.process.args, PROGRAMS[row.program].argv[1:]):
-        if not argv:
-            break
-        program = find_program(rootfs, argv, spec.process.env, spec.process.cwd)
-        try:
-            cred = execve(cred, program.for_kernel(), node.kernel)
-        except Denied as denied:
-            code = denied.errno or 0
-            if not parts:
-                return FAILS + node.runtime.exec_error(argv[0], code, node.runtime_version)
-            parts.append(f"exec {errno.errorcode[code]}")
-        else:
+    assert explanation.created is not None
+    cred = explanation.created
+    for argv, step in zip(_programs(row), explanation.executions, strict=True):
+        if step.after is not None:
+            cred = step.after
             parts.append(state(cred))
-    can = allowed(cred, BindPort(80), {PORT_START: spec.sysctl.get(PORT_START, "1024")})
+        elif parts:
+            parts.append(f"exec {step.error}")
+        else:
+            return FAILS + node.runtime.exec_error(argv[0], step.errno, node.runtime_version)
+    can = allowed(cred, BindPort(80), {PORT_START: str(explanation.port_start)})
     parts.append(f"bind {'0' if can else 'EACCES'}")
     return "; ".join(parts)
+
+
+def _explained(row: Row, node: Node, facts: ImageFacts, every: Caps) -> Explanation:
+    pod = row.pod()
+    return explain(pod, pod.containers[0], facts, node, _programs(row)[1:], every)
+
+
+def _programs(row: Row) -> tuple[tuple[str, ...], ...]:
+    """The arguments of each program: all words are programs, one executes the next."""
+    argv = PROGRAMS[row.program].argv
+    return tuple(argv[place:] for place in range(len(argv)))
 
 
 def agree(said: str, found: str) -> bool:
@@ -115,13 +109,3 @@ def agree(said: str, found: str) -> bool:
         if said.startswith(kind):
             return found.startswith(kind) and said.removeprefix(kind) in found
     return said == found
-
-
-def engine_credentials(available: int) -> Credentials:
-    """Root with every capability that the engine has."""
-    caps = Caps(available)
-    return Credentials.of_user(
-        0,
-        0,
-        caps=ThreadCaps(permitted=caps, effective=caps, inheritable=Caps(), bounding=caps, ambient=Caps()),
-    )

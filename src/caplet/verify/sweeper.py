@@ -78,6 +78,10 @@ def prepared(engine: str, *arguments: str) -> Callable[[], None]:
             from caplet.verify.engines import containerd
 
             return partial(containerd.sweep, *arguments)
+        case "kubectl":
+            from caplet.verify.engines import kubectl
+
+            return partial(kubectl.sweep, *arguments)
     raise InvalidInput(f"unknown engine {engine!r}")
 
 

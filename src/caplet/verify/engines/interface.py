@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from caplet.image.image import Image
+    from caplet.kernel.caps import Caps
     from caplet.kubernetes.pod import Container, PodSpec
     from caplet.verify.seen import Seen
 
@@ -26,15 +27,20 @@ class Versions:
     engine_version: str
     """Empty where the engine is caplet's own description of one."""
     runtime: str
+    """Empty where nobody tells."""
     runtime_version: str
+    default_caps: Caps | None = None
+    """What the engine's configuration names in place of its own defaults; None: nothing."""
 
     def __str__(self) -> str:
-        return f"{self.engine} {self.engine_version} / {self.runtime} {self.runtime_version}"
+        engine = f"{self.engine} {self.engine_version}"
+        return f"{engine} / {self.runtime} {self.runtime_version}" if self.runtime else engine
 
     @property
     def node(self) -> str:
         """As `explain --on` spells it."""
-        return f"{self.engine}:{_number(self.engine_version)}+{self.runtime}:{_number(self.runtime_version)}"
+        engine = f"{self.engine}:{_number(self.engine_version)}"
+        return f"{engine}+{self.runtime}:{_number(self.runtime_version)}" if self.runtime else engine
 
 
 def _number(version: str) -> str:

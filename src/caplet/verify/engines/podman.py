@@ -26,6 +26,7 @@ from caplet.run.execstop import ExecStop
 from caplet.run.status import parse_status
 from caplet.verify import cgroups, outside
 from caplet.verify.engines.byhand import options
+from caplet.verify.engines.containersconf import default_capabilities
 from caplet.verify.engines.interface import SECONDS, Versions, runtime_version, said
 from caplet.verify.seen import Seen, judged, refusal
 from caplet.verify.sweeper import sweeping, unique
@@ -62,7 +63,7 @@ class Podman:
     def versions(self) -> Versions:
         engine = said("podman", "version", "--format", "{{.Client.Version}}")
         runtime = self.runtime or _default_runtime()
-        return Versions("podman", engine, runtime, runtime_version(runtime))
+        return Versions("podman", engine, runtime, runtime_version(runtime), default_capabilities())
 
     @contextmanager
     def session(self, image: Image) -> Iterator[PodmanSession]:

@@ -78,7 +78,7 @@ def command(image: str, output: str, show_layer: bool, platforms: tuple[str, ...
             _table(one, show_layer)
         else:
             _lines(one, show_layer)
-        _notes(one)
+        _notes(one, named=isinstance(opened, Index))
     if isinstance(opened, Index) and not wanted:
         for descriptor in opened.absent():
             what = descriptor.platform or descriptor.digest
@@ -120,13 +120,16 @@ def _set_ids(file: ScannedFile) -> list[str]:
     return [*words, f"mode={file.mode:04o}"] if words else []
 
 
-def _notes(scan: Scan) -> None:
-    """What would surprise, on standard error: standard output stays one file a line."""
+def _notes(scan: Scan, *, named: bool) -> None:
+    """What would surprise, on standard error: standard output stays one file a line. Of an index, with the platform."""
+    where = f"{printable(str(scan.platform))}: " if named else ""
     for file in scan.files:
         for note in file.notes:
-            click.echo(f"caplet: note: {printable(file.path)}: {printable(note)}", err=True)
+            click.echo(f"caplet: note: {where}{printable(file.path)}: {printable(note)}", err=True)
     for difference in scan.divergent:
-        click.echo(f"caplet: divergent: {printable(difference.path)}: {printable(str(difference))}", err=True)
+        click.echo(
+            f"caplet: divergent: {where}{printable(difference.path)}: {printable(str(difference))}", err=True
+        )
 
 
 def _table(scan: Scan, show_layer: bool) -> None:

@@ -12,6 +12,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -19,6 +21,28 @@ if TYPE_CHECKING:
 
 MARK = ".caplet-"
 MAX_TRIES = 16
+
+
+@dataclass(slots=True)
+class _Made:
+    """What was made and not yet removed."""
+
+    path: str = ""
+    fd: int = -1
+
+    def remove(self) -> None:
+        """Also where only a part was done, and again after an interrupt."""
+        with contextlib.suppress(OSError):
+            # Ours is the one that our descriptor is open on: after a rename another may have the name.
+            if self.path and (self.fd < 0 or os.path.samestat(os.fstat(self.fd), os.lstat(self.path))):
+                _remove(self.path)
+        self.path = ""
+        self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            descriptor, self.fd = self.fd, -1
+            os.close(descriptor)
 
 
 class Staging:
@@ -31,9 +55,19 @@ class Staging:
         self._parent = parent
         self._prefix = f".{name}{MARK}"
         self._directory = directory
-        self.path = ""
-        self.fd = -1
+        self._made = _Made()
+        # For the interrupt that comes between the end of the `with` block and the first line of __exit__.
+        self._fallback = weakref.finalize(self, self._made.remove)
+        self._fallback.atexit = False  # a forked child must not clear up for its parent
+
+    @property
+    def path(self) -> str:
+        return self._made.path
+
+    @property
+    def fd(self) -> int:
         """Open on the file (for writing) or on the directory."""
+        return self._made.fd
 
     def __enter__(self) -> Self:
         return self
@@ -50,45 +84,36 @@ class Staging:
         interrupted: KeyboardInterrupt | None = None
         while True:
             try:
-                self._leave()
+                self._made.remove()
             except KeyboardInterrupt as error:  # a second ^C: first clear up
                 interrupted = error
             else:
                 break
+        self._fallback.detach()
         if interrupted is not None:
             raise interrupted
 
-    def _leave(self) -> None:
-        with contextlib.suppress(OSError):
-            # Ours is the one that our descriptor is open on: after a rename another may have the name.
-            if self.path and (self.fd < 0 or os.path.samestat(os.fstat(self.fd), os.lstat(self.path))):
-                _remove(self.path)
-        self.path = ""
-        if self.fd >= 0:
-            descriptor, self.fd = self.fd, -1
-            os.close(descriptor)
-
     def _create(self) -> bool:
         """Create and lock it; False where another process took it for abandoned before the lock was on it."""
-        self.path = os.path.join(self._parent, self._prefix + os.urandom(6).hex())
+        made = self._made
+        made.path = os.path.join(self._parent, self._prefix + os.urandom(6).hex())
         if self._directory:
-            os.mkdir(self.path)
+            os.mkdir(made.path)
             try:
-                self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                made.fd = os.open(made.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return False
         else:
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            made.fd = os.open(made.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         # To wait, not LOCK_NB: whoever has the lock is about to remove it, which shows below.
         with contextlib.suppress(
             OSError
         ):  # some network file systems have no locks: nothing is taken for abandoned
-            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            fcntl.flock(made.fd, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+            if os.path.samestat(os.fstat(made.fd), os.lstat(made.path)):
                 return True
-        os.close(self.fd)
-        self.fd = -1
+        made.close()
         return False
 
     def _remove_abandoned(self) -> None:

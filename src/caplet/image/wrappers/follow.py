@@ -31,6 +31,7 @@ from caplet.image.wrappers.model import (
     Wrapper,
     as_mapping,
 )
+from caplet.image.wrappers.shell import wrapper as shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +49,7 @@ WRAPPERS: dict[str, Wrapper] = {
     **setpriv.WRAPPERS,
     **surroundings.WRAPPERS,
     **supervisors.WRAPPERS,
+    **shell.WRAPPERS,
 }
 
 _DECORATED = re.compile(

@@ -100,3 +100,19 @@ def test_the_user_that_is_looked_up() -> None:
 def test_the_container_wins_over_the_image_in_its_place() -> None:
     found = template.environment(["A=1", "PATH=/bin"], {"B": "2", "A": "3"}, "web")
     assert found == ("PATH=/bin", "HOSTNAME=web", "A=3", "B=2")
+
+
+@pytest.mark.parametrize(
+    ("version", "inheritable"),
+    [("1.4.13", True), ("1.5.10", True), ("1.5.11", False), ("1.6.0", True), ("1.6.1", True), ("1.6.2", False), ("2.1.9", False)],
+)  # fmt: skip
+def test_inheritable_ended_in_two_lines(version: str, inheritable: bool) -> None:
+    """GHSA-c9cp-9c75-9v8c."""
+    for privileged in (False, True):
+        found = containerd.capabilities(SecurityContext(privileged=privileged), ALL, Version.parse(version))
+        assert found.inheritable == (found.bounding if inheritable else ())
+
+
+def test_1_4_knows_nothing_of_linux_5_8() -> None:
+    found = containerd.capabilities(SecurityContext(add_capabilities=("ALL",)), ALL, Version(1, 4, 13))
+    assert runc.caps_of(found.bounding) == Caps.all(Cap.AUDIT_READ)

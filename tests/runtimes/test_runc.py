@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import errno
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from caplet.kernel.caps import Cap, Caps
-from caplet.kernel.credentials import Credentials, ThreadCaps
+from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
 from caplet.kernel.syscalls import CapbsetDrop, SetKeepcaps, SetNoNewPrivs, Setresuid, apply_all
 from caplet.runtimes import runc
-from caplet.runtimes.model import LinuxCapabilities, Process, User, oci_names
+from caplet.runtimes.model import LinuxCapabilities, Process, Refused, User, Version, oci_names
 
 SETS = st.integers(0, Caps.all().mask).map(Caps)
 
@@ -48,3 +51,41 @@ def test_the_order_is_runcs() -> None:
 def test_only_exact_names_are_known() -> None:
     assert runc.caps_of(("CAP_CHOWN", "cap_kill", "KILL", "CAP_CAP_KILL", "CAP_")) == Caps.of(Cap.CHOWN)
     assert runc.ignored(LinuxCapabilities.granted(("CAP_X", "CAP_CHOWN", "CAP_A"))) == ("CAP_A", "CAP_X")
+
+
+def test_unknown_names_ended_it_until_rc93() -> None:
+    process = Process(("x",), capabilities=LinuxCapabilities.granted(("CAP_CHOWN", "CAP_CAP_KILL")))
+    old, new = Version.parse("1.0.0-rc93"), Version.parse("1.0.0-rc94")
+    assert runc.start(process, Caps.all(), old) == Refused("runc", 'unknown capability "CAP_CAP_KILL"')
+    assert runc.ignored(process.capabilities, old) == ()
+    assert not isinstance(runc.start(process, Caps.all(), new), Refused)
+    names = runc.ignored(process.capabilities, new)
+    assert runc.warning(names) == "ignoring unknown or unavailable capabilities: [CAP_CAP_KILL]"
+
+
+def test_capabilities_that_the_kernel_has_not_are_left_out() -> None:
+    process = Process(("x",), User(7), LinuxCapabilities.granted(("CAP_CHOWN", "CAP_BPF")))
+    old_kernel = Caps.all(Cap.AUDIT_READ)
+    after = apply_all(Credentials(caps=ThreadCaps.root(old_kernel)), runc.system_calls(process, old_kernel))
+    assert after.caps.permitted == Caps.of(Cap.CHOWN)
+
+
+def test_capabilities_that_runc_lacks_itself_end_it() -> None:
+    """As seen of runc 1.1.5 without CAP_SYS_RESOURCE: `unable to apply caps: operation not permitted`."""
+    process = Process(("x",), User(7), LinuxCapabilities.granted(("CAP_SYS_RESOURCE",)))
+    own = Caps.all() - Caps.of(Cap.SYS_RESOURCE)
+    with pytest.raises(Denied, match="permitted"):
+        apply_all(Credentials(caps=ThreadCaps.root(own)), runc.system_calls(process, own))
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        ("1.0.0-rc8", 'standard_init_linux.go:228: exec user process caused "operation not permitted"'),
+        ("1.0.3", "standard_init_linux.go:228: exec user process caused: operation not permitted"),
+        ("1.1.5", "exec /ep: operation not permitted"),
+        ("1.5.1", "exec /ep: operation not permitted"),
+    ],
+)
+def test_its_words_where_execve_fails(version: str, text: str) -> None:
+    assert runc.exec_error("/ep", errno.EPERM, Version.parse(version)) == text

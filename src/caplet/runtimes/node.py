@@ -97,9 +97,14 @@ class Node:
         return Admitted(container) if self.platform is None else self.platform.admit(pod, container)
 
     def request(self, pod: PodSpec, container: Container, image_user: str) -> SecurityContext | Refused:
-        """What the engine is asked for: by the kubelet, or by the flags that say the same. `container`: as it was admitted."""
+        """What the engine is asked for: by the kubelet, after the platform's admission; or by the flags that say the same."""
         if self.kubernetes is None:
             return commandline.security_context(pod, container)
+        if self.platform is not None:
+            admitted = self.platform.admit(pod, container)
+            if isinstance(admitted, Refused):
+                return admitted
+            container = admitted.container
         request = kubelet.security_context(pod, container, image_user, self.kubernetes)
         if isinstance(request, Refused) or not request.user_ns or self.has_user_namespaces:
             return request

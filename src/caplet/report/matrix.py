@@ -22,7 +22,7 @@ GAP = "  "
 def matrix(judged: Sequence[Judged], width: int | None, look: Look) -> Iterator[str]:
     """In blocks of as many nodes as the width has room for."""
     nodes = list(dict.fromkeys(one.explanation.node.name for one in judged))
-    lines = _rows(judged)
+    lines = rows_of(judged)
     left = max(cells(text) for text in ("container", *(name for name, _ in lines)))
     columns = [(node, max(cells(node), *(cells(_cell(row.get(node))) for _, row in lines))) for node in nodes]
     while columns:
@@ -43,7 +43,7 @@ def node_lines(judged: Sequence[Judged], look: Look) -> Iterator[str]:
         yield look.paint(f"{node.name} = {node}{kubernetes} / Linux {node.kernel}", "dim")
 
 
-def _rows(judged: Sequence[Judged]) -> list[tuple[str, dict[str, Judged]]]:
+def rows_of(judged: Sequence[Judged]) -> list[tuple[str, dict[str, Judged]]]:
     """A container's name, and by node what was found."""
     found: dict[tuple[object, ...], tuple[str, dict[str, Judged]]] = {}
     for one in judged:
@@ -58,11 +58,14 @@ def _cell(judged: Judged | None) -> str:
     """`exec-fails CAP102`."""
     if judged is None:
         return "-"
-    verdict = judged.explanation.verdict
-    if verdict in WORKS:
-        return verdict.value
-    main = next((found.cause.code for found in judged.causes if found.cause.weight == "breaks"), "")
-    return f"{verdict.value} {main}".rstrip()
+    return f"{judged.explanation.verdict.value} {code_of(judged)}".rstrip()
+
+
+def code_of(judged: Judged) -> str:
+    """Of the first cause that breaks it; nothing for one that works."""
+    if judged.explanation.verdict in WORKS:
+        return ""
+    return next((found.cause.code for found in judged.causes if found.cause.weight == "breaks"), "")
 
 
 def _fitting(columns: Sequence[tuple[str, int]], left: int, width: int | None) -> Sequence[tuple[str, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from caplet.errors import InvalidInput, ManyInvalid, Unavailable
-from caplet.kubernetes import source
+from caplet.kubernetes import kustomize as kustomize_module
 from caplet.kubernetes.pod import pods, read
 from caplet.kubernetes.source import manifests
 
@@ -196,7 +196,7 @@ def test_what_kustomize_says_is_told(path: Path, script: str, message: str) -> N
 
 
 def test_a_kustomize_that_hangs_is_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "KUSTOMIZE_SECONDS", 0.3)
+    monkeypatch.setattr(kustomize_module, "SECONDS", 0.3)
     fake(path, "kustomize", "/bin/sleep 60 & /bin/sleep 60")
     began = time.monotonic()
     with pytest.raises(InvalidInput, match=r"took more than 0\.3 seconds"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caplet.errors import InvalidInput
-from caplet.kubernetes import jsontext, reader
+from caplet.kubernetes import reader
 from caplet.kubernetes.places import Located, Place, Span, locate
 from caplet.kubernetes.stream import Chunk, chunks, decoded, yaml_chunks
 
@@ -132,6 +132,8 @@ def _yaml(chunk: Chunk, name: str) -> Iterator[Document]:
 
 
 def _json(text: str, name: str) -> Iterator[Document]:
+    from caplet.kubernetes import jsontext
+
     line, counted = 0, 0
     for value in jsontext.values(jsontext.without_halves(text), name):
         line += text.count("\n", counted, value.begin)

@@ -34,6 +34,7 @@ MAX_KEPT_LENGTH = 40
 
 PARSER: Any = getattr(yaml.cyaml, "CParser", None) if yaml.__with_libyaml__ else yaml.SafeLoader
 """libyaml, which go-yaml is a port of; PyYAML's own parser where PyYAML was built without it."""
+TWICE = "kubectl apply takes the last of the two and says nothing"
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -217,7 +218,7 @@ class _Reader:
         if type(value) is not str or value.endswith(_NOT_FINITE):
             value = self.key_text(value, event)
         if value in top.value:
-            raise self.error(line, f"key {value!r} already set in map")
+            raise self.error(line, f"key {value!r} already set in map", TWICE)
         top.key = value
 
     def key_text(self, value: Any, event: Any) -> str:
@@ -239,7 +240,7 @@ class _Reader:
                 raise self.error(line, "map merge requires map or sequence of maps as the value")
             for key in source:
                 if key in into:
-                    raise self.error(line, f"key {key!r} already set in map")
+                    raise self.error(line, f"key {key!r} already set in map", TWICE)
             into.update(source)
 
     def error(self, line: int, message: str, hint: str = "") -> InvalidInput:

@@ -7,11 +7,9 @@ Neither YAML 1.1 nor 1.2: `0755` and `0o755` are 493, `y`, `yes` and `on` are tr
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import math
 import re
 import struct
-from decimal import Decimal
 from typing import TypeAlias
 
 from caplet.errors import InvalidInput
@@ -59,6 +57,8 @@ def resolve(text: str, tag: str | None, *, plain: bool) -> Scalar:
         raise InvalidInput(f"{text} is not a number that JSON has")
     if not value.is_integer() or abs(value) >= _JSON_EXPONENT:
         return value
+    from decimal import Decimal
+
     return int(Decimal(repr(value)))  # encoding/json writes the shortest digits, then zeros
 
 
@@ -116,6 +116,8 @@ def _float32(value: float) -> str:
         return ".inf" if value > 0 else "-.inf"
     shortest = (f"{value:.{digits}e}" for digits in range(9))
     text = next(text for text in shortest if struct.pack("f", float(text)) == single)
+    from decimal import Decimal
+
     exponent = int(text.partition("e")[2])
     return text if not -4 <= exponent < 6 else format(Decimal(text), "f")
 
@@ -135,6 +137,8 @@ def _is_timestamp(text: str) -> bool:
     date, separator, time, zone = match.groups()
     if separator is not None and (separator == " ") == (zone is not None):
         return False
+    import datetime as dt
+
     try:
         year, month, day = map(int, date.split("-"))
         dt.date(year, month, day)

@@ -7,7 +7,6 @@ compared with case, null is as good as not set. The types are finitely deep, so 
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +123,8 @@ def _hint(name: str, kind: str, known: dict[str, str]) -> str:
         homes = [words for home, words in HOMES.items() if home != kind and name in fields_of(home)]
         if homes and not same:
             return f"{name} is a field of {homes[0]}"
+        import difflib
+
         near = same or difflib.get_close_matches(name, known, n=1)
         if near:
             return f"did you mean {near[0]}?"

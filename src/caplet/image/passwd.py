@@ -21,7 +21,7 @@ from caplet.image.rootfs import NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from caplet.image.rootfs import Rootfs
+    from caplet.image.program import Files
 
 MAX_ID = (1 << 31) - 1
 """runc takes no larger id, and so containerd takes none in USER (WithUser)."""
@@ -52,7 +52,7 @@ class User:
     """Its name in /etc/passwd; empty where it has none."""
 
 
-def resolve_user(rootfs: Rootfs, user: str) -> User:
+def resolve_user(rootfs: Files, user: str) -> User:
     """USER in any of its forms: "", user, uid, user:group, uid:gid, uid:group, user:gid. Empty is root.
 
     Raises InvalidInput where containerd would not start the container.
@@ -74,7 +74,7 @@ def resolve_user(rootfs: Rootfs, user: str) -> User:
     return User(uid, gid, _with_primary(gid, _supplementary(rootfs, who if user else "0")), name)
 
 
-def _primary(rootfs: Rootfs, who: str, uid: int | None) -> tuple[int, int, str]:
+def _primary(rootfs: Files, who: str, uid: int | None) -> tuple[int, int, str]:
     if uid is None:
         line = _named(_passwd(rootfs), who, "user", "/etc/passwd")
         return line.uid, line.gid, line.name
@@ -87,7 +87,7 @@ def _primary(rootfs: Rootfs, who: str, uid: int | None) -> tuple[int, int, str]:
     return uid, 0, ""
 
 
-def _supplementary(rootfs: Rootfs, who: str) -> list[int]:
+def _supplementary(rootfs: Files, who: str) -> list[int]:
     """The groups that list the user (WithAdditionalGIDs); a group of the user's own name is its primary one."""
     name = who
     try:
@@ -138,13 +138,13 @@ class _GroupLine:
 _Line = TypeVar("_Line", _PasswdLine, _GroupLine)
 
 
-def _passwd(rootfs: Rootfs) -> Iterator[_PasswdLine]:
+def _passwd(rootfs: Files) -> Iterator[_PasswdLine]:
     for line in _lines(rootfs, b"/etc/passwd", MAX_PASSWD_LINE):
         name, _, uid, gid = (line.split(":", 4) + [""] * 4)[:4]
         yield _PasswdLine(name, _atoi(uid), _atoi(gid) & 0xFFFFFFFF)
 
 
-def _groups(rootfs: Rootfs) -> Iterator[_GroupLine]:
+def _groups(rootfs: Files) -> Iterator[_GroupLine]:
     for line in _lines(rootfs, b"/etc/group", MAX_GROUP_LINE):
         if line.startswith("#"):
             continue
@@ -154,7 +154,7 @@ def _groups(rootfs: Rootfs) -> Iterator[_GroupLine]:
         )
 
 
-def _lines(rootfs: Rootfs, path: bytes, longest: int) -> Iterator[str]:
+def _lines(rootfs: Files, path: bytes, longest: int) -> Iterator[str]:
     node = rootfs.resolve(path).node
     shown = path.decode()
     if node.kind is not Kind.FILE:

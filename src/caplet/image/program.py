@@ -48,6 +48,8 @@ class Files(Protocol):
 
     def read(self, node: Node, limit: int | None = None) -> bytes: ...
 
+    def parents(self, path: bytes) -> list[tuple[bytes, Directory]]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -148,7 +150,7 @@ def find_program(
         chain.append(following)
 
 
-def may_execute(rootfs: Rootfs, link: Link, user: User) -> Problem | None:
+def may_execute(rootfs: Files, link: Link, user: User) -> Problem | None:
     """Whether that user may: execute permission of the file, search permission of each directory above it.
 
     For a user other than root; root needs any one execute bit (CAP_DAC_OVERRIDE), which `find_program` has checked.

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs of a container one after the other: the entrypoint, what it executes next, and what is said to follow."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from caplet.errors import InvalidInput
+from caplet.explain.arithmetic import arithmetic
+from caplet.explain.explanation import Doubt, Step
+from caplet.image.passwd import User
+from caplet.image.program import may_execute
+from caplet.image.wrappers.follow import next_argv
+from caplet.image.wrappers.model import Executes, Nothing, Unknown
+from caplet.kernel.credentials import Denied
+from caplet.kernel.filecaps import FileCaps
+from caplet.kernel.syscalls import apply_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from caplet.explain.facts import ImageFacts
+    from caplet.image.program import Link, Program
+    from caplet.image.secure import Secure
+    from caplet.image.wrappers.model import SetcapAtRunTime
+    from caplet.kernel.credentials import Credentials
+    from caplet.kernel.execve import Program as KernelProgram
+    from caplet.kernel.syscalls import Syscall
+    from caplet.kubernetes.pod import Container
+    from caplet.runtimes.model import Spec
+    from caplet.runtimes.node import Node
+
+MAX_PROGRAMS = 32
+"""Programs that one after the other execute the next: a loop of wrappers ends here."""
+
+SET_ID = 0o6000
+
+
+@dataclass(slots=True)
+class Execution:
+    """Follows a process; what it did so far is in `steps`."""
+
+    image: ImageFacts
+    spec: Spec
+    node: Node
+    container: Container
+    steps: list[Step]
+    """The first is what the OCI runtime left."""
+    asks: bool
+    """Whether the container asks for anything: else what a program executes next decides nothing."""
+    doubts: list[Doubt] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    setcaps: list[SetcapAtRunTime] = field(default_factory=list)
+
+    def follow(self, then: Sequence[tuple[str, ...]]) -> None:
+        """The entrypoint, what each program is known to execute, and where that ends the programs that are said to follow."""
+        process = self.spec.process
+        left = list(then)
+        following: Executes | Unknown | Nothing = Executes(
+            process.args, env=process.env, working_dir=process.cwd
+        )
+        while len(self.steps) <= MAX_PROGRAMS:
+            if not isinstance(following, Executes):
+                if left and self.steps[-1].program is not None and left[0] == self.steps[-1].program.argv:
+                    del left[0]  # said, and found as well
+                    continue
+                if not left:
+                    self._end(following)
+                    return
+                following = Executes(left.pop(0), env=process.env, working_dir=process.cwd)
+            program = self._execute(following)
+            if program is None:
+                return
+            cred = self.steps[-1].after
+            following = next_argv(
+                program, program.argv, following.env, self.image.files, cred, following.working_dir
+            )
+            self.setcaps += following.setcaps
+            self.notes += following.notes
+        self.doubts.append(
+            Doubt(f"what runs behind {MAX_PROGRAMS} programs that execute one another", "--then PROGRAM")
+        )
+
+    def _end(self, last: Unknown | Nothing) -> None:
+        """Nothing more is known to be executed."""
+        if isinstance(last, Nothing):
+            return
+        cred = self.steps[-1].after
+        assert cred is not None
+        if cred.no_new_privs and not cred.caps.permitted and not cred.caps.ambient:
+            self.notes.append(
+                f"what comes next is not known ({last.why}), and has nothing either: under no_new_privs nobody gains anything"
+            )
+        elif self.asks:
+            self.doubts.append(Doubt(f"what is executed next: {last.why}", last.decide or "--then PROGRAM"))
+        else:
+            self.notes.append(f"what is executed next is not known: {last.why}")
+
+    def _execute(self, next_: Executes) -> Program | None:
+        """Execute a program, after the system calls of the one before it. None where the process ends here."""
+        if next_.calls and not self._call(next_.calls):
+            return None
+        program = self.image.program(tuple(next_.argv), next_.env, next_.working_dir)
+        title = f"exec {titled(program)}"
+        cred = self.steps[-1].after
+        assert cred is not None
+        problem = self._problem(program, cred)
+        if problem is not None:
+            self._denied(title, cred, program, *problem)
+            return None
+        self._doubt_covered(program)
+        try:
+            made = arithmetic(cred, self._seen(program), self.node.kernel)
+        except Denied as denied:
+            self._denied(title, cred, program, denied.errno or 0, denied.strerror or "")
+            return None
+        if made.after is None:
+            missing = ",".join(made.missing.names())
+            reason = f"the file demands {missing}, which the bounding set lacks"
+            self.steps.append(Step(title, cred, None, (), program, made, errno.EPERM, reason))
+            return None
+        secure = self._secure(program, next_) if made.after.at_secure else None
+        self.steps.append(Step(title, cred, made.after, (), program, made, secure=secure))
+        if secure is not None and not secure.starts:
+            self._not_loaded(made.after, program, secure)
+            return None
+        return program
+
+    def _secure(self, program: Program, next_: Executes) -> Secure | None:
+        """What AT_SECURE changes for it; None of a file that no loader would take."""
+        try:
+            return self.image.secure(program.file.path, next_.env, next_.working_dir)
+        except InvalidInput:
+            return None
+
+    def _not_loaded(self, cred: Credentials, program: Program, secure: Secure) -> None:
+        """The dynamic loader ends the program before its own first instruction."""
+        reason = secure.fatal or "; ".join(
+            f"{one.name}, which {one.needed_by} needs, is not found: {one.why}"
+            for one in secure.lost
+            if one.instead is None
+        )
+        title = f"{secure.loader} loads {os.fsdecode(program.file.path)}"
+        self.steps.append(Step(title, cred, None, program=program, reason=reason, secure=secure))
+
+    def _denied(self, title: str, cred: Credentials, program: Program, number: int, reason: str) -> None:
+        self.steps.append(Step(title, cred, None, program=program, errno=number, reason=reason))
+
+    def _call(self, calls: Sequence[Syscall]) -> bool:
+        before = self.steps[-1].after
+        assert before is not None
+        title = " ".join(type(call).__name__ for call in calls)
+        try:
+            after = apply_all(before, calls, self.node.kernel)
+        except Denied as denied:
+            self.steps.append(
+                Step(title, before, None, tuple(calls), errno=denied.errno or 0, reason=denied.strerror or "")
+            )
+            return False
+        self.steps.append(Step(title, before, after, tuple(calls)))
+        return True
+
+    def _problem(self, program: Program, cred: Credentials) -> tuple[int, str] | None:
+        """Why the file does not start whatever its capabilities are."""
+        if program.problem is not None:
+            return program.problem.errno, program.problem.message
+        seen = cred.seen()
+        user = User(seen.fsuid, seen.egid, seen.groups)
+        for link in program.chain:
+            refused = may_execute(self.image.files, link, user)
+            if refused is not None:
+                return refused.errno, refused.message
+            if isinstance(link.caps, FileCaps) and link.caps.rootid and self._idmapped:
+                return errno.EOVERFLOW, (
+                    f"the attribute of {os.fsdecode(link.path)} is of revision 3, for the user namespace whose root is uid "
+                    f"{link.caps.rootid}: overlayfs cannot show it through an idmapped mount"
+                )
+        return None
+
+    @property
+    def _idmapped(self) -> bool:
+        return self.spec.user_ns is not None and self.spec.user_ns.rootfs == "idmapped"
+
+    def _seen(self, program: Program) -> KernelProgram:
+        """The program as execve meets it on this node."""
+        kernel_program = program.for_kernel()
+        rule = self.node.runtime.file_caps(self.spec.process.no_new_privileges, self.node.runtime_version)
+        has = isinstance(program.file.caps, FileCaps)
+        if rule is None and has:
+            self.doubts.append(
+                Doubt(
+                    f"whether {self.node.runtime.name} {self.node.runtime_version} honours the capabilities of {os.fsdecode(program.file.path)}",
+                    "caplet verify on a node that has it",
+                )
+            )
+        changes: dict[str, object] = {}
+        if rule == "discarded":
+            changes["caps"] = None
+        user_ns = self.spec.user_ns
+        if user_ns is not None and user_ns.rootfs == "chowned":
+            # chown(2) takes both away: chown_common() in fs/open.c
+            changes |= {"caps": None, "mode": None}
+        return _changed(kernel_program, self.spec, changes)
+
+    def _doubt_covered(self, program: Program) -> None:
+        for link in program.chain:
+            mount = _covering(link, self.container)
+            if mount is not None:
+                self.doubts.append(
+                    Doubt(
+                        f"{os.fsdecode(link.path)} is on the volume {mount}, not in the image: its capabilities are not known",
+                        "getcap of the file on the volume (getcap is of libcap2-bin)",
+                    )
+                )
+
+
+def _changed(program: KernelProgram, spec: Spec, changes: dict[str, object]) -> KernelProgram:
+    """The same, and its interpreters, with the node's changes."""
+    inner = None if program.interpreter is None else _changed(program.interpreter, spec, changes)
+    made: dict[str, object] = {"interpreter": inner}
+    if "caps" in changes:
+        made["caps"] = None
+    if "mode" in changes:
+        made["mode"] = program.mode & ~SET_ID
+    return replace(program, **made)  # type: ignore[arg-type]
+
+
+def _covering(link: Link, container: Container) -> str | None:
+    """The volume that is mounted over a file of the image."""
+    for mount in container.volume_mounts:
+        place = os.fsencode(mount.mount_path.rstrip("/") or "/")
+        if link.path == place or link.path.startswith(place.rstrip(b"/") + b"/"):
+            return mount.name
+    return None
+
+
+def titled(program: Program) -> str:
+    """`/entry.sh -> /bin/sh`, `/bin/app (cap_net_raw=ep)`; of a file that is not there, its name."""
+    if not program.chain:
+        return program.argv[0]
+    parts = []
+    for link in program.chain:
+        caps = link.caps
+        text = "" if caps is None else f" ({caps})" if isinstance(caps, FileCaps) else " (broken attribute)"
+        parts.append(os.fsdecode(link.path) + text)
+    return " -> ".join(parts)

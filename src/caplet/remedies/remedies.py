@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""remedies_of(): what makes the container work, tried on the model, the least privilege first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from caplet.explain.container import explain
+from caplet.explain.explanation import Verdict
+from caplet.remedies import imagechanges, podchanges
+from caplet.remedies.remedy import Remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from caplet.explain.explanation import Explanation
+    from caplet.remedies.remedy import Proposal
+
+WORKS = frozenset({Verdict.EFFECTIVE, Verdict.NOT_NEEDED})
+
+PROPOSE: tuple[Callable[[Explanation], Iterator[Proposal]], ...] = (
+    podchanges.drop_what_is_not_needed,
+    podchanges.spell_right,
+    podchanges.not_drop_again,
+    podchanges.number_the_user,
+    imagechanges.strip,
+    imagechanges.relax,
+    podchanges.free_ports,
+    imagechanges.grant,
+    imagechanges.start_directly,
+    imagechanges.grant_the_chain,
+    podchanges.allow_what_the_file_demands,
+)
+
+
+def remedies_of(explanation: Explanation) -> tuple[Remedy, ...]:
+    """Changes after which the container works, what gives least first. None for one that works as it asks."""
+    if explanation.verdict is Verdict.EFFECTIVE and not (explanation.asked & explanation.needless):
+        return ()
+    kept = [
+        remedy
+        for propose in PROPOSE
+        for proposal in propose(explanation)
+        if (remedy := _tried(explanation, proposal)) is not None
+    ]
+    return tuple(sorted(kept, key=lambda remedy: remedy.gives))
+
+
+def _tried(before: Explanation, proposal: Proposal) -> Remedy | None:
+    then = before.then if proposal.then is None else proposal.then
+    after = explain(proposal.pod, proposal.container, proposal.image, before.node, then)
+    if after.verdict not in WORKS or _gives_more(before, after):
+        return None
+    return Remedy(proposal.title, proposal.why, proposal.gives, proposal.patch, proposal.commands, after)
+
+
+def _gives_more(before: Explanation, after: Explanation) -> bool:
+    """Root, or privilege escalation, where it was not: no remedy may lead there."""
+    if after.request is None or after.final is None:
+        return False
+    if before.request is None:
+        return False
+    return (before.request.no_new_privs and not after.request.no_new_privs) or (
+        before.final is not None and before.final.euid != 0 and after.final.euid == 0
+    )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proposal and Remedy: a change, and a change that was tried."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from caplet.explain.explanation import Explanation
+    from caplet.explain.facts import ImageFacts
+    from caplet.kubernetes.pod import Container, PodSpec
+
+
+class Gives(IntEnum):
+    """What a remedy gives away, the least first: the order in which remedies are named."""
+
+    LESS = 0
+    """The container gets less than before."""
+    NOTHING = 1
+    """Only what is written wrong is written right."""
+    PORTS = 2
+    """Ports below 1024 to every process of this Pod, in its own network."""
+    PROGRAM = 3
+    """The capability to one program."""
+    WRAPPER = 4
+    """The capability to a wrapper and to whatever it starts."""
+    CONTAINER = 5
+    """A capability more in the container's bounding set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change of the Pod, of the image, or of both."""
+
+    title: str
+    why: str
+    gives: Gives
+    pod: PodSpec
+    container: Container
+    image: ImageFacts | None
+    then: tuple[tuple[str, ...], ...] | None = None
+    """What follows the entrypoint now; None: as before."""
+    patch: Mapping[str, Any] | None = None
+    """A strategic merge patch of the object."""
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A proposal after which the container works."""
+
+    title: str
+    why: str
+    gives: Gives
+    patch: Mapping[str, Any] | None
+    commands: tuple[str, ...]
+    explanation: Explanation
+    """What comes of it."""
+
+    def paste(self) -> tuple[str, ...]:
+        """What to paste, line by line: the commands, then the patch as YAML."""
+        return (*self.commands, *(() if self.patch is None else yaml_lines(self.patch)))
+
+
+def yaml_lines(value: Any, indent: str = "") -> tuple[str, ...]:
+    """A patch as YAML: mappings, lists, strings and numbers. JSON's own notation for what needs quotes."""
+    lines: list[str] = []
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            lines += [f"{indent}{key}:", *yaml_lines(inner, indent + "  ")]
+        elif isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            lines.append(f"{indent}{key}:")
+            for item in inner:
+                first, *rest = yaml_lines(item, indent + "  ")
+                lines += [f"{indent}- {first[len(indent) + 2 :]}", *rest]
+        else:
+            lines.append(f"{indent}{key}: {_scalar(inner)}")
+    return tuple(lines)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_STRINGS:
+        return value
+    return json.dumps(value)
+
+
+PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+NOT_STRINGS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+"""Words that YAML, or some reader of it, takes for something else."""
+
+
+def with_container(pod: PodSpec, container: Container, changed: Container) -> PodSpec:
+    """The Pod with one of its containers changed."""
+
+    def swap(those: tuple[Container, ...]) -> tuple[Container, ...]:
+        return tuple(changed if one is container else one for one in those)
+
+    return replace(
+        pod,
+        containers=swap(pod.containers),
+        init_containers=swap(pod.init_containers),
+        ephemeral_containers=swap(pod.ephemeral_containers),
+    )
+
+
+def container_patch(pod: PodSpec, container: Container, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch of one container: lists of containers are merged by name."""
+    place = next(str(step) for step in reversed(container.path) if isinstance(step, str))
+    return pod_patch(pod, {place: [{"name": container.name, **fields}]})
+
+
+def pod_patch(pod: PodSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch of the PodSpec, from the top of the object that has it."""
+    patch: Any = dict(fields)
+    for step in reversed(pod.path[len(pod.object_path) :]):
+        patch = {step: patch}
+    return patch  # type: ignore[no-any-return]

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verdicts of whole containers. What the runtimes make of them was measured: tests/verify has the recorded engines."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from tests.explain.memory import ELF, explained, image, web
+
+from caplet.explain.explanation import Explanation, Verdict
+from caplet.image.rootfs import File
+from caplet.kernel.capable import BindPort
+from caplet.kernel.caps import Cap, Caps
+
+NBS = Caps.of(Cap.NET_BIND_SERVICE)
+STRICT = (
+    "runAsUser: 65532, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}"
+)
+PLAIN = image({"/app": "elf"}, Entrypoint=["/app"])
+GRANTED = image({"/app": "elf cap_net_bind_service=ep"}, Entrypoint=["/app"])
+RELAXED = image({"/app": "elf cap_net_bind_service=p"}, Entrypoint=["/app"])
+
+
+@pytest.mark.parametrize(
+    ("facts", "on", "verdict"),
+    [
+        (PLAIN, "containerd:1.7", Verdict.INERT),
+        (PLAIN, "containerd:2.1", Verdict.NOT_NEEDED),
+        (PLAIN, "crio", Verdict.INERT),
+        (PLAIN, "docker", Verdict.NOT_NEEDED),
+        (PLAIN, "podman", Verdict.EFFECTIVE),
+        (GRANTED, "containerd:1.7", Verdict.EFFECTIVE),
+        (GRANTED, "crio", Verdict.EFFECTIVE),
+        (GRANTED, "docker", Verdict.EFFECTIVE),
+        (GRANTED, "docker:20.10", Verdict.NOT_NEEDED),
+        (RELAXED, "containerd:1.7", Verdict.UNKNOWN),
+        (RELAXED, "containerd:2.1", Verdict.NOT_NEEDED),
+    ],
+)
+def test_the_same_pod_on_different_nodes(facts: object, on: str, verdict: Verdict) -> None:
+    explanation = explained(web(STRICT), facts, on)  # type: ignore[arg-type]
+    assert explanation.verdict == verdict
+
+
+def test_a_capability_outside_the_bounding_set_fails_at_exec() -> None:
+    explanation = explained(web("runAsUser: 65532, capabilities: {drop: [ALL]}", ports="[]"), GRANTED)
+    assert explanation.verdict == Verdict.EXEC_FAILS
+    assert explanation.failed is not None
+    assert explanation.failed.error == "EPERM"
+    assert explanation.failed.arithmetic is not None
+    assert explanation.failed.arithmetic.missing == NBS
+
+
+def test_root_keeps_what_is_granted() -> None:
+    explanation = explained(web("capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}"), PLAIN)
+    assert explanation.verdict == Verdict.EFFECTIVE
+    assert explanation.final is not None
+    assert explanation.final.caps.effective == NBS
+
+
+def test_privileged_gives_a_user_other_than_root_nothing() -> None:
+    explanation = explained(web("runAsUser: 1000, privileged: true", ports="[]"), PLAIN)
+    assert explanation.verdict == Verdict.INERT
+    assert len(explanation.lost) == len(explanation.asked) == 41
+
+
+def test_a_port_that_nobody_allows() -> None:
+    explanation = explained(web("runAsUser: 1000"), PLAIN)
+    assert explanation.closed_ports == (80,)
+    assert explanation.verdict == Verdict.INERT
+    assert (
+        explained(web("runAsUser: 1000", ports="[{containerPort: 8080}]"), PLAIN).verdict == Verdict.EFFECTIVE
+    )
+
+
+def test_the_pods_own_sysctl_opens_the_ports() -> None:
+    whole = "sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: '80'}]"
+    explanation = explained(web("runAsUser: 1000", whole=whole), PLAIN)
+    assert explanation.can(BindPort(80)) is True
+    assert explanation.can(BindPort(79)) is False
+    assert explanation.verdict == Verdict.EFFECTIVE
+
+
+def test_a_wrapper_under_no_new_privs_loses_it_for_good() -> None:
+    facts = image(
+        {"/entry.sh": "#!/bin/sh\nexec /app\n", "/app": "elf cap_net_bind_service=ep"},
+        Entrypoint=["/entry.sh"],
+    )
+    explanation = explained(web(STRICT), facts, then=(("/app",),))
+    assert explanation.verdict == Verdict.INERT
+    assert [step.title for step in explanation.steps] == [
+        "config.json",
+        "exec /entry.sh -> /bin/sh",
+        "exec /app (cap_net_bind_service=ep)",
+    ]
+    loose = STRICT.replace("allowPrivilegeEscalation: false, ", "")
+    assert explained(web(loose), facts, then=(("/app",),)).verdict == Verdict.EFFECTIVE
+
+
+def test_tini_is_followed() -> None:
+    facts = image(
+        {"/sbin/tini": "elf cap_net_bind_service=ep", "/app": "elf cap_net_bind_service=ep"},
+        Entrypoint=["/sbin/tini", "--", "/app"],
+    )
+    explanation = explained(web(STRICT), facts)
+    assert explanation.verdict == Verdict.EFFECTIVE
+    assert explanation.steps[-1].title == "exec /app (cap_net_bind_service=ep)"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "number"),
+    [
+        ("/nothing", errno.ENOENT),
+        ("/data", errno.EACCES),
+        ("/text", errno.ENOEXEC),
+        ("/locked", errno.EACCES),
+    ],
+)
+def test_what_does_not_start_for_other_reasons(entrypoint: str, number: int) -> None:
+    files = {
+        "/data": File(ELF, mode=0o644),
+        "/text": File(b"words", mode=0o755),
+        "/locked": File(ELF, mode=0o700),
+    }
+    explanation = explained(web("runAsUser: 1000", ports="[]"), image(files, Entrypoint=[entrypoint]))
+    assert explanation.verdict == Verdict.EXEC_FAILS
+    assert explanation.failed is not None
+    assert explanation.failed.errno == number
+
+
+def test_a_broken_attribute_fails_at_exec() -> None:
+    facts = image({"/app": "elf"}, Entrypoint=["/app"]).with_attributes({b"/app": b"\1\2"})
+    explanation = explained(web("runAsUser: 1000", ports="[]"), facts)
+    assert explanation.failed is not None
+    assert explanation.failed.errno == errno.EINVAL
+
+
+def test_the_kubelet_refuses_a_user_by_name() -> None:
+    facts = image({"/app": "elf", "/etc/passwd": "app:x:7:7::/:/bin/sh\n"}, Entrypoint=["/app"], User="app")
+    explanation = explained(web("runAsNonRoot: true", ports="[]"), facts)
+    assert explanation.verdict == Verdict.REFUSED
+    assert explanation.refused is not None
+    assert "non-numeric user (app)" in explanation.refused.message
+    assert explained(web("runAsNonRoot: true, runAsUser: 7", ports="[]"), facts).verdict == Verdict.EFFECTIVE
+
+
+def test_without_the_image_what_is_certain_is_said() -> None:
+    explanation = explained(web(STRICT), None)
+    assert explanation.verdict == Verdict.UNKNOWN
+    assert explanation.created is not None
+    assert explanation.created.caps.permitted == NBS
+    assert explanation.doubts
+
+
+def test_a_volume_over_the_program_is_a_doubt() -> None:
+    text = (
+        web(STRICT, volumeMounts="[{name: data, mountPath: /opt}]")
+        + "  volumes: [{name: data, emptyDir: {}}]\n"
+    )
+    facts = image({"/opt/app": "elf cap_net_bind_service=ep"}, Entrypoint=["/opt/app"])
+    assert explained(text, facts).verdict == Verdict.UNKNOWN
+
+
+def test_user_namespaces() -> None:
+    text = web(STRICT) + "  hostUsers: false\n"
+    keeps, refuses = (explained(text, GRANTED, on) for on in ("containerd:2.1", "containerd:1.7"))
+    assert keeps.verdict == Verdict.EFFECTIVE
+    assert keeps.final is not None
+    assert keeps.final.user_ns.level == 1
+    assert keeps.final.seen().euid == 65532
+    assert refuses.verdict == Verdict.REFUSED
+
+
+def test_names_of_all_spellings_ask_for_the_same() -> None:
+    for name in ("NET_BIND_SERVICE", "net_bind_service", "CAP_NET_BIND_SERVICE", "cap_net_bind_service"):
+        explanation: Explanation = explained(web(f"capabilities: {{add: [{name}]}}"), PLAIN)
+        assert explanation.asked == NBS

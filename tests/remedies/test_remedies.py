@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remedies: each one's patch, applied by another hand to the YAML, makes the container work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from tests.explain.memory import explained, image, web
+
+from caplet.explain.explanation import Verdict
+from caplet.kernel.filecaps import FileCaps
+from caplet.remedies.remedies import remedies_of
+from caplet.remedies.remedy import Gives, yaml_lines
+
+STRICT = (
+    "runAsUser: 65532, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}"
+)
+PLAIN = image({"/app": "elf"}, Entrypoint=["/app"])
+GRANTED = image({"/app": "elf cap_net_bind_service=ep"}, Entrypoint=["/app"])
+SCRIPT = image(
+    {"/entry.sh": "#!/bin/sh\nexec /app\n", "/app": "elf cap_net_bind_service=ep"}, Entrypoint=["/entry.sh"]
+)
+NAMED = image({"/app": "elf", "/etc/passwd": "app:x:7:7::/:/bin/sh\n"}, Entrypoint=["/app"], User="app")
+
+
+def merged(value: Any, patch: Any) -> Any:
+    """A strategic merge, as far as these patches go: containers by name, sysctls by name, null deletes."""
+    if isinstance(patch, dict) and isinstance(value, dict):
+        result = dict(value)
+        for key, inner in patch.items():
+            if inner is None:
+                result.pop(key, None)
+            elif key in ("containers", "initContainers", "sysctls") and isinstance(result.get(key), list):
+                result[key] = _by_name(result[key], inner)
+            else:
+                result[key] = merged(result.get(key), inner)
+        return result
+    if isinstance(patch, dict):
+        return merged({}, patch)
+    return patch
+
+
+def _by_name(items: list[Any], patches: list[Any]) -> list[Any]:
+    named = {one["name"]: one for one in patches}
+    kept = [merged(one, named.pop(one["name"])) if one["name"] in named else one for one in items]
+    return [*kept, *named.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "on", "titles"),
+    [
+        (web(STRICT), PLAIN, "containerd:1.7", ["let this Pod", "give /app"]),
+        (web(STRICT), PLAIN, "containerd:2.1", ["leave NET_BIND_SERVICE out"]),
+        (web(STRICT, ports="[]"), PLAIN, "crio", ["let this Pod", "give /app"]),
+        (
+            web("runAsUser: 7, capabilities: {drop: [ALL]}"),
+            PLAIN,
+            "containerd:1.7",
+            ["let this Pod", "give /app"],
+        ),
+        (
+            web("runAsUser: 7, capabilities: {drop: [ALL]}", ports="[]"),
+            GRANTED,
+            "containerd:1.7",
+            ["take the file capabilities of /app away", "let /app start", "allow NET_BIND_SERVICE"],
+        ),
+        (web("runAsNonRoot: true", ports="[]"), NAMED, "containerd:1.7", ["name the user by its number: 7"]),
+        (
+            web("runAsUser: 7, capabilities: {drop: [ALL], add: [CAP_NET_BIND_SERVICE]}"),
+            GRANTED,
+            "containerd:1.7",
+            ["write the capabilities without CAP_"],
+        ),
+    ],
+)
+def test_what_is_named_and_in_which_order(text: str, facts: Any, on: str, titles: list[str]) -> None:
+    remedies = remedies_of(explained(text, facts, on))
+    assert [
+        remedy.title
+        for remedy, title in zip(remedies, titles, strict=False)
+        if remedy.title.startswith(title)
+    ] == [remedy.title for remedy in remedies[: len(titles)]]
+    assert len(remedies) >= len(titles)
+    assert list(remedies) == sorted(remedies, key=lambda one: one.gives)
+
+
+@pytest.mark.parametrize(
+    "on", ["containerd:1.7", "containerd:2.1", "crio", "docker:20.10", "docker", "podman"]
+)
+@pytest.mark.parametrize(
+    "facts", [PLAIN, GRANTED, SCRIPT, NAMED], ids=["plain", "granted", "script", "named"]
+)
+@pytest.mark.parametrize(
+    "security",
+    [
+        STRICT,
+        STRICT.replace("NET_BIND", "CAP_NET_BIND"),
+        "runAsUser: 65532, capabilities: {drop: [ALL]}",
+        "runAsNonRoot: true, capabilities: {drop: [NET_BIND_SERVICE], add: [net_bind_service]}",
+        "runAsUser: 65532, privileged: true",
+        "runAsUser: 65532, allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN, NET_RAW]}",
+    ],
+)
+def test_a_patch_does_what_it_says_and_gives_no_more(security: str, facts: Any, on: str) -> None:
+    then = (("/app",),) if facts is SCRIPT else ()
+    text = web(security)
+    before = explained(text, facts, on, then)
+    for remedy in remedies_of(before):
+        assert remedy.explanation.verdict in (Verdict.EFFECTIVE, Verdict.NOT_NEEDED)
+        after = remedy.explanation
+        if before.final is not None and after.final is not None:
+            assert after.final.no_new_privs or not before.final.no_new_privs
+            assert after.final.euid != 0 or before.final.euid == 0
+        demanded = before.failed.arithmetic.missing if before.failed and before.failed.arithmetic else None
+        allowed = before.asked | (demanded or before.asked) | before.needless
+        if before.created is not None and after.created is not None and remedy.gives is not Gives.LESS:
+            extra = after.created.caps.bounding - before.created.caps.bounding - allowed
+            assert not extra or before.closed_ports
+        if remedy.patch is None:
+            continue
+        patch = yaml.safe_load("\n".join(yaml_lines(remedy.patch)))
+        assert patch == remedy.patch
+        changed = yaml.safe_dump(merged(yaml.safe_load(text), patch), sort_keys=False)
+        again = explained(changed, after.image, on, after.then)
+        assert again.verdict == after.verdict
+
+
+def test_a_grant_keeps_what_the_file_has() -> None:
+    facts = image({"/app": "elf cap_net_raw=ep"}, Entrypoint=["/app"])
+    text = web("runAsUser: 7, capabilities: {add: [NET_BIND_SERVICE, NET_RAW]}", ports="[]")
+    grants = [one for one in remedies_of(explained(text, facts, "crio")) if one.commands]
+    assert grants
+    assert grants[0].commands == ("caplet grant oci:image -o OUT /app=NET_BIND_SERVICE,NET_RAW",)
+    program = grants[0].explanation.executions[-1].program
+    assert program is not None
+    assert program.file.caps == FileCaps.parse("cap_net_bind_service,cap_net_raw=ep")
+
+
+def test_nothing_for_what_works() -> None:
+    assert remedies_of(explained(web(STRICT), GRANTED, "containerd:1.7")) == ()
+
+
+def test_no_interpreter_gets_a_capability() -> None:
+    facts = image({"/entry.sh": "#!/bin/sh\nsleep 1\n"}, Entrypoint=["/entry.sh"])
+    for on in ("containerd:1.7", "crio"):
+        for remedy in remedies_of(explained(web(STRICT, ports="[]"), facts, on)):
+            assert not any("/bin/sh" in command for command in remedy.commands)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.layouts import ELF, Layout, directory, encode, file, hardlink, symlink
+from tests.pack.conftest import program
 
 from caplet.cli.main import run
 from caplet.image.image import open_image
@@ -258,6 +259,74 @@ def test_names_cannot_move_the_cursor(layout: Layout, capsys: pytest.CaptureFixt
             "",
         ),
         (["relax", "oci:web:latest", "-o", "oci:out", "/bin/gone"], "/bin/gone: not in the image", ""),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "/bin/app=NET_RAW", "KILL"],
+            "KILL has no path and is not the first",
+            "joined by commas: /bin/app=NET_RAW,KILL; those of the entrypoint's program come first",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "NET_RAW", "KILL"],
+            "KILL has no path and is not the first",
+            "joined by commas: NET_RAW,KILL",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "/bin/app", "=", "NET_RAW"],
+            "PATH and CAPS are one argument",
+            "write /bin/app=NET_RAW",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "/bin/app", "NET_RAW"],
+            "PATH and CAPS are one argument",
+            "write /bin/app=NET_RAW",
+        ),
+        (
+            ["grant", "NET_RAW", "oci:web:latest", "-o", "oci:out"],
+            "the image comes first",
+            "write: caplet grant oci:web:latest -o OUT NET_RAW",
+        ),
+        (
+            ["grant", "oci:web:latest", "/bin/app=NET_RAW", "oci:out"],
+            "oci:out is one image too many",
+            "-o oci:out",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "/bin/app=NET_RAW", "/bin/app=KILL"],
+            "/bin/app is named twice",
+            "name it once",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "app=NET_RAW"],
+            "app: a path in the image begins with /",
+            "write /usr/bin/app=NET_RAW",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:out", "gone=NET_RAW"],
+            "gone: a path in the image begins with /",
+            "there is no such program",
+        ),
+        (
+            ["strip", "oci:web:latest", "-o", "oci:out", "app"],
+            "app: a path in the image begins with /",
+            "write /usr/bin/app",
+        ),
+        (
+            ["strip", "oci:web:latest", "-o", "oci:out", "NET_RAW"],
+            "NET_RAW is a capability, not a file",
+            "caplet grant",
+        ),
+        (["relax", "oci:web:latest", "-o", "oci:out", ""], "the path of a file is empty", "/usr/bin/app"),
+        (
+            ["grant", "oci:web:latest", "-o", "out", "NET_RAW"],
+            "'out' does not say what kind of image to write",
+            "write oci:out",
+        ),
+        (
+            ["grant", "oci:web:latest", "-o", "oci:web:latest", "NET_RAW"],
+            "oci:web:latest is the input itself, and would be replaced",
+            "another tag for the output, or say --in-place",
+        ),
+        (["scan", "dir:web"], "image layouts and archives only, not dir:", "skopeo copy dir:web"),
+        (["scan", "oci:gone"], "gone does not exist", "skopeo copy docker://gone oci:gone"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(
@@ -289,6 +358,212 @@ def test_the_input_stays_byte_for_byte(layout: Layout) -> None:
         path: before[path] for path in before if path != "web/index.json"
     }
     assert layout.resolve("latest") in layout.entries()
+
+
+@pytest.mark.parametrize(
+    "image", ["oci:web:latest", "oci-archive:web.tar:latest", "docker-archive:web.tar:web:1"]
+)
+def test_the_input_is_replaced_on_request_only(
+    image: str, layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if image != "oci:web:latest":
+        run(["strip", "oci:web:latest", "-o", image])
+    before = files(".")
+    assert run(["grant", image, "-o", image, "NET_RAW"]) == 2
+    assert "or say --in-place" in capsys.readouterr().err
+    assert files(".") == before
+    assert run(["grant", image, "-o", image, "--in-place", "NET_RAW"]) == 0
+    assert validate(open_image(image)) == []
+    capsys.readouterr()
+    assert run(["scan", image]) == 0
+    assert capsys.readouterr().out.startswith("/usr/bin/app cap_net_raw=ep\n")
+    del layout
+
+
+# What is said of the program
+
+ENTRYPOINTS: dict[str, tuple[dict[str, list[str]], str, str]] = {
+    "none": ({}, "the image names no program", "name the file: /usr/bin/app=NET_RAW"),
+    "a script": (
+        {"Entrypoint": ["/entry.sh"], "Cmd": ["app", "-v"]},
+        "/entry.sh is a script: the capabilities would go to /usr/bin/dash",
+        "name the program: /usr/bin/app=NET_RAW",
+    ),
+    "env": (
+        {"Entrypoint": ["/usr/bin/env", "app"]},
+        "is /usr/bin/env, which starts another program",
+        "name the program: /usr/bin/app=NET_RAW",
+    ),
+    "env and an interpreter": (
+        {"Entrypoint": ["/usr/bin/env", "python3", "x.py"]},
+        "is /usr/bin/env, which starts another program",
+        "name a compiled program that does what needs them: /usr/bin/app=NET_RAW\n",
+    ),
+    "an interpreter": (
+        {"Entrypoint": ["python3", "x.py"]},
+        "is /usr/bin/python3, which runs scripts",
+        "name a compiled program that does what needs them: /usr/bin/app=NET_RAW; --allow-interpreter means",
+    ),
+    "an init": (
+        {"Entrypoint": ["tini", "--", "app"]},
+        "is /usr/bin/tini, which starts another program",
+        "name the program: /usr/bin/app=NET_RAW",
+    ),
+    "a shell": (
+        {"Cmd": ["sh", "-c", "exec app"]},
+        "is /usr/bin/dash, which runs scripts",
+        "name the program: /usr/bin/app=NET_RAW",
+    ),
+    "a missing program": (
+        {"Cmd": ["gone"]},
+        "the image's program does not start: gone: not found along PATH",
+        "name the file that is to have them: /usr/bin/app=NET_RAW",
+    ),
+}
+
+WRAPPED = [
+    directory("usr"),
+    directory("usr/bin"),
+    APP,
+    *(file(f"usr/bin/{name}", ELF) for name in ("env", "dash", "tini", "python3")),
+    symlink("usr/bin/sh", "dash"),
+    symlink("bin", "usr/bin"),
+    file("entry.sh", b'#!/bin/sh\nexec "$@"\n'),
+]
+
+
+@pytest.mark.parametrize(("config", "message", "hint"), ENTRYPOINTS.values(), ids=list(ENTRYPOINTS))
+def test_without_a_path_the_program_behind_the_entrypoint_is_proposed(
+    config: dict[str, list[str]], message: str, hint: str, layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout.image([WRAPPED], "wrapped", config=config)
+    assert run(["grant", "oci:web:wrapped", "-n", "NET_RAW"]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 2
+    assert message in err
+    assert hint in err
+
+
+BEHIND = (
+    "/usr/bin/app gains nothing when a program without capabilities starts it, as the image's entrypoint /entry.sh may, "
+    "and the Pod has allowPrivilegeEscalation: false (no_new_privs)"
+)
+BY = "by the Pod's capabilities.add, or the engine's default set"
+SCRIPT = (
+    "/entry.sh is a script: execve(2) ignores its capabilities, and takes those of its interpreter /bin/sh; grant a "
+    "compiled program that does what needs them instead"
+)
+NOTES: dict[str, tuple[str, list[str]]] = {
+    "one": (
+        "/bin/app=NET_RAW",
+        [
+            f"/usr/bin/app will start only where NET_RAW is allowed: {BY}",
+            BEHIND,
+        ],
+    ),
+    "two": (
+        "/bin/app=NET_RAW,KILL",
+        [
+            f"/usr/bin/app will start only where KILL and NET_RAW are allowed: {BY}",
+            BEHIND,
+        ],
+    ),
+    "all": (
+        "/bin/app=ALL",
+        [
+            f"/usr/bin/app will start only where all 41 of them are allowed: {BY}",
+            BEHIND,
+        ],
+    ),
+    "permitted only": ("/bin/app=cap_kill=p", [BEHIND]),
+    "inheritable only": ("/bin/app=cap_kill=i", []),
+    "a script": (
+        "/entry.sh=NET_RAW",
+        [SCRIPT],
+    ),
+    "a shell": (
+        "/bin/sh=cap_kill=p",
+        ["/usr/bin/dash runs scripts: every script that it runs gets these capabilities"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("grant", "notes"), NOTES.values(), ids=list(NOTES))
+def test_the_notes_of_a_grant(
+    grant: str, notes: list[str], layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One truth each: a script's are not said to keep it from starting, a shell is never the remedy."""
+    layout.image([WRAPPED], "wrapped", config={"Entrypoint": ["/entry.sh"], "Cmd": ["app"]})
+    assert run(["grant", "oci:web:wrapped", "-n", grant]) == 0
+    assert capsys.readouterr().err.splitlines() == [f"caplet: note: {note}" for note in notes]
+
+
+def test_notes_of_an_index_name_the_platform_and_follow_its_heading(layout: Layout, tmp_path: Path) -> None:
+    layout.index(
+        [
+            layout.image([WRAPPED], None, architecture=name, config={"Entrypoint": ["/usr/bin/app"]})
+            | {"platform": {"os": "linux", "architecture": name}}
+            for name in ("amd64", "arm64")
+        ],
+        "both",
+    )
+    command = (sys.executable, "-m", "caplet", "grant", "oci:web:both", "-n", "KILL")
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, cwd=tmp_path
+    )
+    words = [line.split()[:4] for line in done.stdout.splitlines()]
+    begun = [" ".join(line[:4] if "note:" in line else line[:1]) for line in words]
+    assert begun == [
+        "#",
+        "/usr/bin/app:",
+        "layer",
+        "digest:",
+        "caplet: note: linux/amd64: /usr/bin/app",
+        "#",
+        "/usr/bin/app:",
+        "layer",
+        "digest:",
+        "caplet: note: linux/arm64: /usr/bin/app",
+        "digest:",
+        "dry",
+    ]
+
+
+LOST = {
+    "grant": ["grant", "oci:web:latest", "-o", "oci:out", "NET_RAW"],
+    "pack": ["pack", "./app", "-o", "oci:out"],
+}
+
+
+@pytest.mark.parametrize("command", LOST.values(), ids=list(LOST))
+@pytest.mark.parametrize(("full", "code"), [(True, 2), (False, 141)], ids=["full", "closed"])
+def test_a_report_that_is_lost_does_not_hide_what_was_written(
+    command: list[str], full: bool, code: int, layout: Layout, tmp_path: Path
+) -> None:
+    program(tmp_path / "app", "amd64")
+    if full:
+        out = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, out = os.pipe()
+        os.close(reader)
+    try:
+        done = subprocess.run(
+            (sys.executable, "-m", "caplet", *command),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+    finally:
+        os.close(out)
+    digest = Layout("out").entries()[0]["digest"]
+    (said,) = [line for line in done.stderr.splitlines() if "note" not in line]
+    why = "No space left on device" if full else "its reader is gone"
+    assert said == f"caplet: oci:out was written ({digest}), but not all of this report: {why}"
+    assert done.returncode == code
+    assert validate(open_image("oci:out")) == []
+    del layout
 
 
 @pytest.mark.parametrize("out", ["oci:out", "oci-archive:out.tar:tag", "docker-archive:out.tar:web:tag"])

@@ -135,8 +135,8 @@ def test_every_option_reaches_the_configuration(directory: Path) -> None:
 
 
 REFUSED = {
-    "a missing file": (["nope"], "nope: No such file or directory"),
-    "a directory": (["."], "not a plain path"),
+    "a missing file": (["nope"], "nope: no such file"),
+    "a directory": (["."], ". is a directory"),
     "a directory with a path": (["arm64:/x"], "arm64 is a directory"),
     "an unknown capability": (["server", "--caps", "NET_BIND_SERVIC"], "did you mean NET_BIND_SERVICE"),
     "capabilities twice": (["server=NET_RAW", "--caps", "NET_RAW"], "already names capabilities"),
@@ -146,6 +146,19 @@ REFUSED = {
     "a label without a value": (["server", "--label", "x"], "'x' is not KEY=VALUE"),
     "a bundle that is none": (["server", "--ca-certificates=server"], "no certificate"),
     "an empty value": (["server", "--time-zones="], "needs a value"),
+    "a port that is none": (["server", "--port", "99999"], "port 99999 is not between 1 and 65535"),
+    "a mapped port": (["server", "--port", "8080:80"], "write the one on which the program listens: 80"),
+    "a user that is none": (["server", "--user", "99999999999"], "allows numbers from 0 to 2147483647"),
+    "a variable without a value": (["server", "--env", "A"], "variable 'A' is not KEY=VALUE"),
+    "a relative directory": (["server", "--workdir", "data"], "write /data"),
+    "two words in one": (
+        ["server", "--entrypoint", "server -v"],
+        "write --entrypoint /server --entrypoint -v",
+    ),
+    "no capabilities": (["server", "--caps", ""], "--caps names no capabilities"),
+    "capabilities apart": (["server", "--caps", "KILL", "CHOWN"], "joined by commas"),
+    "zones that are not there": (["server", "--time-zones=gone"], "gone: no such directory"),
+    "a directory of this machine": (["server", "/etc"], "FILE:/etc"),
     "zones that are none": (["server", "--time-zones=arm64"], "no time zones"),
 }
 
@@ -162,6 +175,36 @@ def test_a_refusal_is_one_line_and_leaves_nothing(
     assert err.startswith("caplet")
     assert len(err.splitlines()) <= 2
     assert sorted(os.listdir(directory)) == before
+
+
+OUTPUTS_REFUSED = {
+    "a name": ("image", "write oci:image for a layout"),
+    "a name with a tag": ("image:tag", "write oci:image:tag for a layout"),
+    "a file": ("image.tar", "write oci-archive:image.tar, or docker-archive:image.tar:NAME:TAG"),
+    "a registry": ("docker://a/b:1", "skopeo copy oci:image:latest docker://a/b:1"),
+    "a directory of blobs": ("dir:x", "skopeo copy oci:image:latest dir:x"),
+    "Docker's storage": (
+        "docker-daemon:x:1",
+        "write docker-archive:image.tar:x:1, then docker load -i image.tar",
+    ),
+    "Podman's storage": ("containers-storage:x", "podman load -i image.tar"),
+    "nothing": ("", "write oci:DIR[:TAG]"),
+    "a digest": (f"oci:x@sha256:{'0' * 64}", "write oci:DIR[:TAG]"),
+    "a place without files": ("oci:/proc/x", "make the directory"),
+}
+
+
+@pytest.mark.parametrize(("output", "hint"), OUTPUTS_REFUSED.values(), ids=list(OUTPUTS_REFUSED))
+def test_an_output_that_is_none_says_what_to_write(
+    output: str, hint: str, capsys: pytest.CaptureFixture[str], directory: Path
+) -> None:
+    before = sorted(os.listdir(directory))
+    assert run(["pack", "./server", "-o", output]) == 2
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert (out, first[:8], sorted(os.listdir(directory))) == ("", "caplet: ", before)
+    assert "reads" not in first
+    assert hint in second
 
 
 def test_names_from_outside_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -189,6 +189,54 @@ def test_an_index_is_scanned_for_all_platforms_or_some(
     assert "linux/arm64" in capsys.readouterr().err
 
 
+def test_a_note_names_its_platform(capsys: pytest.CaptureFixture[str], layout: Layout) -> None:
+    layout.index(
+        [
+            layout.image([[file("app", ELF, mode)]], None, architecture=name)
+            | {"platform": {"os": "linux", "architecture": name}}
+            for name, mode in {"amd64": 0o4755, "arm64": 0o4644}.items()
+        ]
+    )
+    _, err = scanned(capsys)
+    assert err == "caplet: note: linux/arm64: /app: nobody can execute it: it has no execute bit\n"
+
+
+DAMAGED = {
+    "in a header": ("none", 5, "a blob does not match its digest"),
+    "in a content": ("none", 600, "a blob does not match its digest"),
+    "in a stream's header": ("gzip", 0, "a blob does not match its digest"),
+    "in a stream": ("gzip", -9, "a blob does not match its digest"),
+    "in a frame": ("zstd", 5, "a blob does not match its digest"),
+}
+
+
+@pytest.mark.parametrize(("compression", "at", "said"), DAMAGED.values(), ids=list(DAMAGED))
+def test_a_flipped_bit_is_told_as_damage_of_the_blob(
+    compression: str, at: int, said: str, capsys: pytest.CaptureFixture[str], layout: Layout
+) -> None:
+    """Not as a wrong tar header or a broken stream, which is only what it looks like."""
+    layout.image([[file("app", ELF * 99, xattrs=CAPS)]], "bad", compression=compression)
+    name = layout.manifest("bad")["layers"][0]["digest"]
+    with open(layout.blob_path(name), "r+b") as blob:
+        data = bytearray(blob.read())
+        data[at] ^= 4
+        blob.seek(0)
+        blob.write(data)
+    for command in (["scan", "oci:image:bad"], ["grant", "oci:image:bad", "-n", "/app=KILL"]):
+        assert run(command) == 2
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith(f"caplet: layer 0: {said}: {name} expected, ")
+        assert second == "  oci:image:bad is damaged: copy it again from where it came"
+
+
+def test_a_layer_that_was_made_wrong_is_not_damaged(
+    capsys: pytest.CaptureFixture[str], layout: Layout
+) -> None:
+    layout.image([b"no tar " * 200], "odd", compression="none")
+    assert run(["scan", "oci:image:odd"]) == 2
+    assert "layer 0: tar header: wrong checksum" in capsys.readouterr().err
+
+
 def test_a_difference_between_engines_is_told(capsys: pytest.CaptureFixture[str], layout: Layout) -> None:
     layout.image([[file("app", ELF, xattrs=CAPS), hardlink("app2", "app")]])
     out, err = scanned(capsys)

@@ -48,17 +48,17 @@ WRONG = {
     "an unknown capability": ("./server=NET_BIND_SERVIC", "(?i)net_bind_service"),
     "no capability": ("./server=", "no capabilities"),
     "a root user id": ("./server=cap_net_raw=ep [rootid=1000]", "root user id has no place"),
-    "the root": ("./server:/", "not a plain path"),
+    "the root": ("./server:/", "is a directory of the image"),
     "dot dot": ("./server:/../etc/passwd", "not a plain path"),
     "dot": ("./server:/./server", "not a plain path"),
-    "a directory": ("./server:/usr/bin/", "not a plain path"),
+    "a directory": ("./server:/usr/bin/", "is a directory of the image"),
     "an empty part": ("./server://server", "not a plain path"),
     "a whiteout": ("./server:/usr/.wh.server", "deletes a file"),
     "an opaque mark": (".wh..wh..opq", "deletes a file"),
     "a long part": ("./server:/" + "x" * 256, "no file can have this path"),
     "a long path": ("./server:" + "/x" * 2048, "no file can have this path"),
-    "the current directory": (".", "not a plain path"),
-    "the parent": ("..", "not a plain path"),
+    "the current directory": (".", ". is a directory"),
+    "the parent": ("..", ".. is a directory"),
 }
 
 
@@ -119,5 +119,45 @@ def test_a_directory_a_fifo_and_nothing_are_refused_at_once(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(InvalidInput, match="is not a regular file"):
         open_program(str(tmp_path / "fifo"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InvalidInput, match="missing: no such file"):
         open_program(str(tmp_path / "missing"))
+
+
+MEANT = {
+    "a relative path": ("server:server", "a path in the image begins with /: server:/server"),
+    "a dotted path": ("server:./bin/server", "server:/bin/server"),
+    "no path": ("server:", "write server, or server:/PATH"),
+    "capabilities behind a colon": ("server:NET_RAW", "server=NET_RAW"),
+    "a second capability": ("NET_ADMIN", "joined by commas"),
+    "a bundle": ("ca.pem", "--ca-certificates=ca.pem"),
+    "anything": ("sever", "write FILE[:PATH][=CAPS]"),
+}
+
+
+@pytest.mark.parametrize(("file", "hint"), MEANT.values(), ids=list(MEANT))
+def test_a_file_that_is_not_there_may_be_meant_otherwise(
+    file: str, hint: str, server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(server.parent)
+    with pytest.raises(InvalidInput, match="no such file") as caught:
+        open_program(Binary.parse(file).file)
+    assert hint in caught.value.hint
+
+
+MIXED_UP = {
+    "a path behind an equals sign": ("./s=/bin/s", "write ./s:/bin/s"),
+    "a path behind capabilities": ("./s=NET_RAW:/bin/s", "write ./s:/bin/s=NET_RAW"),
+    "the root": ("./s:/", "write ./s:/s"),
+    "a directory": ("./s:/usr/bin/", "write ./s:/usr/bin/s"),
+    "other separators": ("./s=NET_RAW;KILL", "separate them by commas: NET_RAW,KILL"),
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), MIXED_UP.values(), ids=list(MIXED_UP))
+def test_a_wrong_order_is_told_with_the_right_one(text: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Binary.parse(text)
+    assert hint in caught.value.hint
+    right = caught.value.hint.removeprefix("write ")
+    if right != caught.value.hint:
+        assert Binary.parse(right).file == "./s"

@@ -58,8 +58,8 @@ def test_the_configuration_says(process: Process, fields: dict[str, Any]) -> Non
 
 
 WRONG = {
-    "port 0": ({"ports": ("0",)}, "port '0'"),
-    "port 65536": ({"ports": ("65536",)}, "port '65536'"),
+    "port 0": ({"ports": ("0",)}, "port 0 is not between 1 and 65535"),
+    "port 65536": ({"ports": ("65536",)}, "port 65536 is not between 1 and 65535"),
     "port by name": ({"ports": ("http",)}, "port 'http'"),
     "protocol": ({"ports": ("80/icmp",)}, "port '80/icmp'"),
     "variable without a value": ({"env": ("PATH",)}, "'PATH' is not KEY=VALUE"),

@@ -131,6 +131,10 @@ def _binaries(texts: Sequence[str], caps: str | None) -> list[Binary]:
 
     binaries = [Binary.parse(text) for text in texts]
     if caps is not None:
+        if not caps.strip():
+            raise InvalidInput(
+                "--caps names no capabilities", "leave it out, or write --caps NET_BIND_SERVICE"
+            )
         if binaries[0].caps is not None:
             raise InvalidInput(
                 f"{texts[0]} already names capabilities", "give them there or with --caps, not both"

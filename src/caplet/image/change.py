@@ -333,7 +333,13 @@ def _unique(files: TopDown, edits: Iterable[Edit]) -> list[Edit]:
         assert node is not None
         earlier = found.setdefault(id(node), edit)
         if earlier.value != edit.value:
-            names = f"{shown(earlier.asked or earlier.path)} and {shown(edit.asked or edit.path)}"
+            first, second = shown(earlier.asked or earlier.path), shown(edit.asked or edit.path)
+            if first == second:
+                raise InvalidInput(
+                    f"{first} is named twice, with different capabilities",
+                    "name it once, with all it is to have",
+                )
+            names = f"{first} and {second}"
             raise InvalidInput(f"{names} are one file and cannot get different capabilities")
     return list(found.values())
 

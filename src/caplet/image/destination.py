@@ -40,6 +40,8 @@ def _no_place(text: str, scheme: str, rest: str) -> InvalidInput | Unavailable:
         )
     wrong = f"{text!r} does not say what kind of image to write"
     path = text.removeprefix("file://")
+    if "://" in path:
+        return InvalidInput(wrong, WAYS)
     if path.endswith((".tar", ".tar.gz", ".tgz")):
         return InvalidInput(
             wrong, f"write oci-archive:{path}, or docker-archive:{path}:NAME:TAG for docker load"

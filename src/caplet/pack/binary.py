@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.image.elf import Elf, read_elf
-from caplet.image.imagecaps import image_caps
+from caplet.image.imagecaps import are_caps, image_caps
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -49,11 +49,32 @@ class Binary:
             raise InvalidInput(
                 f"{text!r} names no file", "write FILE[:PATH][=CAPS], as ./server=NET_BIND_SERVICE"
             )
+        name = os.path.basename(file)
+        if not rest.strip("./"):
+            if colon:
+                raise InvalidInput(
+                    f"/{rest} is a directory of the image: the path is that of the file",
+                    f"write {file}:/{name}",
+                )
+            raise InvalidInput(f"{file} is a directory", "name the program in it")
+        if colon and rest.endswith("/"):
+            raise InvalidInput(
+                f"/{rest} is a directory of the image: the path is that of the file",
+                f"write {file}:/{rest}{name}",
+            )
         return cls(file, image_path("/" + rest), caps)
 
 
 def _split_caps(text: str) -> tuple[str, FileCaps | None]:
     wrong: InvalidInput | None = None
+    before, _, behind = text.partition("=")
+    caps, _, path = behind.partition(":/")
+    if behind.startswith("/"):
+        raise InvalidInput(f"{text}: a path in the image stands behind a colon", f"write {before}:{behind}")
+    if path and are_caps(caps):
+        raise InvalidInput(
+            f"{text}: the path stands before the capabilities", f"write {before}:/{path}={caps}"
+        )
     at = text.find("=")
     while at >= 0:
         try:
@@ -83,8 +104,11 @@ def image_path(text: str) -> bytes:
 
 def open_program(file: str) -> tuple[BinaryIO, Elf]:
     """The file, open, with its ELF head. InvalidInput: it is no static Linux program."""
-    # O_NONBLOCK: opening a FIFO would wait for its writer.
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        # O_NONBLOCK: opening a FIFO would wait for its writer.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_file(file) from None
     try:
         _must_be_file(file, os.fstat(descriptor).st_mode)
         program = os.fdopen(descriptor, "rb")
@@ -92,6 +116,7 @@ def open_program(file: str) -> tuple[BinaryIO, Elf]:
         os.close(descriptor)
         raise
     try:
+        _must_not_be_script(program)
         return program, _static(read_elf(program))
     except InvalidInput as error:
         program.close()
@@ -101,9 +126,44 @@ def open_program(file: str) -> tuple[BinaryIO, Elf]:
         raise
 
 
+def _no_file(file: str) -> InvalidInput:
+    """What was probably meant by a name that no file has."""
+    message = f"{file}: no such file"
+    before, colon, behind = file.rpartition(":")
+    if colon and os.path.exists(before):
+        if are_caps(behind):
+            return InvalidInput(message, f"an equals sign stands before capabilities: {before}={behind}")
+        path = os.path.normpath(f"/{behind}")
+        if path == "/":
+            return InvalidInput(message, f"write {before}, or {before}:/PATH")
+        return InvalidInput(message, f"a path in the image begins with /: {before}:{path}")
+    if are_caps(file):
+        return InvalidInput(
+            message,
+            f"several capabilities are joined by commas: --caps ...,{file}, or FILE=...,{file}",
+        )
+    if file.endswith(CERTIFICATES):
+        return InvalidInput(message, f"a bundle stands behind an equals sign: --ca-certificates={file}")
+    return InvalidInput(message, "write FILE[:PATH][=CAPS], as ./server:/usr/bin/server=NET_BIND_SERVICE")
+
+
+CERTIFICATES = (".pem", ".crt", ".cer")
+"""How files of certificates end."""
+
+
+def _must_not_be_script(program: BinaryIO) -> None:
+    if program.read(2) == b"#!":
+        raise InvalidInput(
+            "it is a script: its interpreter would be missing in the image",
+            "add it to an image that has the interpreter; capabilities are for a compiled program, as `caplet grant` "
+            "gives them, since execve(2) ignores those of a script",
+        )
+
+
 def _must_be_file(file: str, mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise InvalidInput(f"{file} is a directory", "name the program in it")
+        place = f"; a path in the image stands behind a colon: FILE:{file}" if file.startswith("/") else ""
+        raise InvalidInput(f"{file} is a directory", f"name the program in it{place}")
     if not stat.S_ISREG(mode):
         raise InvalidInput(f"{file} is not a regular file")
 
@@ -113,8 +173,8 @@ def _static(elf: Elf) -> Elf:
         loader = os.fsdecode(elf.interpreter)
         raise InvalidInput(
             f"it is dynamically linked: the image would lack its loader, {loader}",
-            "link it statically (Go: CGO_ENABLED=0; Rust: --target x86_64-unknown-linux-musl; C: -static), "
-            "or build the image otherwise and use `caplet grant` on it",
+            "link it statically (Go: CGO_ENABLED=0; Rust: --target x86_64-unknown-linux-musl; C: -static), or build an "
+            "image on a base that has its libraries, and then: caplet grant oci:IMAGE -o oci:OUT /PATH=CAPS",
         )
     if not elf.static:
         raise InvalidInput("not a program, but a library: it needs other libraries and has no loader")

@@ -22,8 +22,13 @@ NONROOT = 65532
 UID_MAX = (1 << 31) - 1
 """Kubernetes refuses a larger runAsUser (apimachinery pkg/util/validation, IsValidUserID)."""
 
-_USER = re.compile(r"(0|[1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?", re.ASCII)
-_PORT = re.compile(r"([1-9][0-9]{0,4})(?:/(tcp|udp|sctp))?", re.ASCII)
+PORT_MAX = 65535
+"""Ports have 16 bits, and 0 is none."""
+
+_USER = re.compile(r"(0|[1-9][0-9]*)(?::(0|[1-9][0-9]*))?", re.ASCII)
+_PORT = re.compile(r"(-?[0-9]+)(?:/(tcp|udp|sctp))?", re.ASCII)
+_MAPPED_PORT = re.compile(r"(?:[0-9.]+:)?[0-9]+:([0-9]+)(?:/\w+)?", re.ASCII)
+"""`8080:80`, as `docker run -p` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,13 @@ class User:
         match = _USER.fullmatch(text)
         if match is None:
             raise InvalidInput(
-                f"user {text!r} is not UID[:GID] in numbers", "a name cannot be checked by runAsNonRoot"
+                f"user {text!r} is not UID[:GID] in numbers",
+                f"write a number, as {NONROOT}: a name cannot be checked by runAsNonRoot",
             )
-        uid, gid = int(match[1]), int(match[2] or match[1])
-        if max(uid, gid) > UID_MAX:
-            raise InvalidInput(f"user {text!r}: Kubernetes allows numbers up to {UID_MAX}")
-        return cls(uid, gid)
+        uid, gid = match[1], match[2] or match[1]
+        if max(len(uid), len(gid)) > len(str(UID_MAX)) or max(int(uid), int(gid)) > UID_MAX:
+            raise InvalidInput(f"user {text!r}: Kubernetes allows numbers from 0 to {UID_MAX}")
+        return cls(int(uid), int(gid))
 
     def __str__(self) -> str:
         return f"{self.uid}:{self.gid}"
@@ -82,13 +88,15 @@ class Process:
         for text in (*self.entrypoint, *self.cmd, *self.env, *self.labels, *self.labels.values()):
             must_be_text(text)
         for variable in self.env:
-            key_and_value(variable)
+            key_and_value(variable, "variable")
         for port in self.ports:
             parse_port(port)
         if self.working_dir:
             must_be_text(self.working_dir)
             if not self.working_dir.startswith("/"):
-                raise InvalidInput(f"working directory {self.working_dir!r} is not absolute")
+                raise InvalidInput(
+                    f"working directory {self.working_dir!r} is not absolute", f"write /{self.working_dir}"
+                )
 
     def to_json(self, entrypoint: str) -> dict[str, Any]:
         """The `config` object, without empty fields; `entrypoint` is the program that starts by default."""
@@ -107,16 +115,23 @@ class Process:
 def parse_port(text: str) -> str:
     """`80` or `80/udp` as the configuration spells it."""
     match = _PORT.fullmatch(text)
-    if match is None or int(match[1]) > 65535:
-        raise InvalidInput(f"port {text!r} is not NUMBER[/tcp|/udp|/sctp]")
-    return f"{match[1]}/{match[2] or 'tcp'}"
+    if match is None:
+        mapped = _MAPPED_PORT.fullmatch(text)
+        raise InvalidInput(
+            f"port {text!r} is not NUMBER[/tcp|/udp|/sctp]",
+            f"write the one on which the program listens: {mapped[1]}" if mapped else "",
+        )
+    digits = match[1].lstrip("0")
+    if not digits or len(digits) > len(str(PORT_MAX)) or not 0 < int(digits) <= PORT_MAX:
+        raise InvalidInput(f"port {text} is not between 1 and {PORT_MAX}")
+    return f"{digits}/{match[2] or 'tcp'}"
 
 
-def key_and_value(text: str) -> tuple[str, str]:
-    """`KEY=VALUE`, split."""
+def key_and_value(text: str, what: str = "label") -> tuple[str, str]:
+    """`KEY=VALUE`, split. `what` is the word for it in the error."""
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise InvalidInput(f"{text!r} is not KEY=VALUE")
+        raise InvalidInput(f"{what} {text!r} is not KEY=VALUE", f"write {key or 'KEY'}={value or 'VALUE'}")
     return key, value
 
 

@@ -147,8 +147,7 @@ def _image(
     entrypoint = process.entrypoint[0] if process.entrypoint else os.fsdecode(programs[0].binary.path)
     must_be_text(entrypoint)
     if os.fsencode(entrypoint) not in files:
-        packed = ", ".join(sorted(os.fsdecode(path) for path in files))
-        raise InvalidInput(f"the entrypoint {entrypoint} is not packed", f"packed: {packed}")
+        raise InvalidInput(f"the entrypoint {entrypoint} is not packed", _packed(entrypoint, sorted(files)))
     config = _config(
         platform,
         process.to_json(entrypoint),
@@ -158,6 +157,15 @@ def _image(
         ],
     )
     return new_image(config, (system, _layer(files, content)))
+
+
+def _packed(entrypoint: str, paths: Sequence[bytes]) -> str:
+    """What to write for an entrypoint that is none: one option a word, and the whole path."""
+    first, *rest = entrypoint.split() or [""]
+    for path in map(os.fsdecode, paths):
+        if first in (path, os.path.basename(path)):
+            return " ".join(["write", f"--entrypoint {path}", *(f"--entrypoint {word}" for word in rest)])
+    return f"packed: {', '.join(map(os.fsdecode, paths))}"
 
 
 def _config(platform: Platform, process: dict[str, Any], steps: Sequence[str]) -> dict[str, Any]:

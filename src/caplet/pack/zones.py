@@ -37,6 +37,8 @@ def read_zones(directory: str = "") -> dict[bytes, bytes]:
     The `tzdata` package comes before the machine's files, so that a pinned version gives the same image anywhere.
     """
     root = Path(directory or _zoneinfo())
+    if not root.is_dir():
+        raise InvalidInput(f"{root}: no such directory", "--time-zones=DIR takes one as /usr/share/zoneinfo")
     found: dict[bytes, bytes] = {}
     for path in _files(root):
         content = _read(path)

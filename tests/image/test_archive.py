@@ -319,11 +319,65 @@ def test_a_truncated_archive(path: str) -> None:
     old_form(path).write()
     with open(path, "rb") as source:
         whole = source.read()
-    for size in (0, 100, 511, 513, 2000, len(whole) // 2, len(whole) - 12_000):
+    for size in (100, 511, 513, 2000, len(whole) // 2, len(whole) - 12_000):
         with open(path, "wb") as out:
             out.write(whole[:size])
-        with pytest.raises(CapletError):
+        with pytest.raises(ImageError, match=f"{path} is truncated: it ends at byte {size}, "):
             contents(f"docker-archive:{path}")
+
+
+@pytest.mark.parametrize("transport", ["docker-archive", "oci-archive"])
+def test_a_truncated_archive_is_told_wherever_it_ends(transport: str, tmp_path: Path) -> None:
+    """At every block: inside a header, inside a content, and between two files, where only the end's mark is missing."""
+    layout = Layout(str(tmp_path / "layout"))
+    layout.image([LOWER])
+    whole_path, path = f"{tmp_path}/whole.tar", f"{tmp_path}/cut.tar"
+    write_image(open_image(f"oci:{layout.path}"), f"{transport}:{whole_path}:web:1")
+    with open(whole_path, "rb") as source:
+        whole = source.read()
+    for size in range(100, len(whole), 256):
+        with open(path, "wb") as out:
+            out.write(whole[:size])
+        try:
+            contents(f"{transport}:{path}")
+        except ImageError as error:
+            assert error.message.startswith(f"{path} is truncated: it ends at byte {size}, ")
+            assert error.hint == "copy or save the image again"
+        else:
+            assert not any(whole[size:]), "only the mark of its end is missing"
+
+
+def test_an_empty_archive(path: str) -> None:
+    with open(path, "wb"):
+        pass
+    with pytest.raises(ImageError, match=f"{path} is empty"):
+        contents(f"docker-archive:{path}")
+
+
+def test_damage_is_told_at_its_byte_of_the_archive(path: str) -> None:
+    """Also behind a large file, where the reader has begun anew."""
+    big = 3 << 20
+    with tarfile.open(path, "w") as out:
+        for name, size in (("big", big), ("oci-layout", 30)):
+            member = tarfile.TarInfo(name)
+            member.size = size
+            out.addfile(member, io.BytesIO(bytes(size)))
+    with open(path, "r+b") as archive:
+        archive.seek(big + 512 + 200)
+        archive.write(b"\xff")
+    with pytest.raises(ImageError, match=f"is damaged at byte {big + 512}: tar header"):
+        open_image(f"oci-archive:{path}")
+
+
+def test_a_truncated_compressed_archive_is_named_with_its_size(path: str) -> None:
+    old_form(path).write()
+    with open(path, "rb") as source:
+        packed = gzip.compress(source.read())
+    with open(path, "wb") as out:
+        out.write(packed[:-100])
+    said = f"{path}, a compressed archive of {len(packed) - 100} bytes: a gzip stream is truncated"
+    with pytest.raises(ImageError, match=re.escape(said)):
+        contents(f"docker-archive:{path}")
 
 
 @pytest.mark.parametrize("transport", ["docker-archive", "oci-archive"])

@@ -129,14 +129,13 @@ class TarFiles:
             at = start + reader.header_at
             if ENDS_EARLY in error.message:
                 raise self._truncated(f"inside the header at byte {at}") from None
+            said = error.message.partition(" (header at")[0]  # counted from where this reader began
             if at == 0:
                 raise ImageError(
-                    f"{self.path} is not a tar archive: {error.message}",
+                    f"{self.path} is not a tar archive: {said}",
                     "an image archive is what docker save or skopeo copy writes",
                 ) from None
-            raise ImageError(
-                f"{self.path} is damaged: {error.message}, of the archive at byte {at}"
-            ) from None
+            raise ImageError(f"{self.path} is damaged at byte {at}: {said}") from None
         self._whole = not any(os.pread(self._file.fd, BLOCK, end).ljust(BLOCK, b"?"))
 
     def _pieces(self, start: int) -> Iterator[bytes]:

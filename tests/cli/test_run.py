@@ -94,7 +94,7 @@ class TestAsRoot:
             (("none.yaml", *IMAGE), "none.yaml: No such file or directory", "name one manifest"),
             ((".", *IMAGE), ".: Is a directory", "name one manifest"),
             (("pod.yaml", "--image", ""), "--image names no image", "--image oci:DIR[:TAG]"),
-            (("pod.yaml", *IMAGE, "--on", "crio"), "run does as containerd", "--on containerd:"),
+            (("pod.yaml", *IMAGE, "--on", "cryo"), "did you mean crio?", "known: containerd:"),
             (("pod.yaml", *IMAGE, "--probe", "https://:443/"), "only http:// is asked", "TLS"),
             (("pod.yaml", *IMAGE, "--probe", "http://10.1.2.3/"), "has loopback alone", "http://:80/"),
         ],

@@ -16,7 +16,6 @@ from caplet.cli import main
 from caplet.errors import CapletError, InvalidInput
 from caplet.kernel.caps import Cap, Caps
 from caplet.programs.shipped import path
-from caplet.run.engine import Engine
 from caplet.run.pod import Plan, plan
 from caplet.runtimes.model import Refused
 
@@ -176,50 +175,6 @@ def test_what_is_not_as_on_the_node_is_said(layout: str) -> None:
     assert "volume e" not in notes
 
 
-# Engines
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("containerd", "containerd 2.4"),
-        ("containerd:1.7", "containerd 1.7"),
-        ("containerd:v2.1.9", "containerd 2.1.9"),
-    ],
-)
-def test_engines(text: str, shown: str) -> None:
-    assert str(Engine.parse(text)) == shown
-
-
-@pytest.mark.parametrize(
-    ("text", "message", "hint"),
-    [
-        (
-            "containerd:2.9",
-            "--on containerd:2.9: known are containerd 1.4 to 2.4",
-            "the nearest that is known: --on containerd:2.4",
-        ),
-        ("containerd:1.2", "--on containerd:1.2: known are containerd 1.4 to 2.4", "--on containerd:1.4"),
-        ("containerd:x", "--on containerd:x: not a version: 'x'", "known are containerd 1.4 to 2.4"),
-        (
-            "contained",
-            "--on contained: caplet run does as containerd 1.4 to 2.4 would, and as no other engine yet; did you mean containerd?",
-            "leave --on out",
-        ),
-        (
-            "docker",
-            "--on docker: caplet run does as containerd 1.4 to 2.4 would, and as no other engine yet",
-            "or name a release: --on containerd:1.4",
-        ),
-    ],
-)
-def test_engines_that_are_not_known(text: str, message: str, hint: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        Engine.parse(text)
-    assert caught.value.message == message
-    assert hint in caught.value.hint
-
-
 # The command line
 
 BAD: list[tuple[str, str, list[str], str]] = [
@@ -236,7 +191,7 @@ BAD: list[tuple[str, str, list[str], str]] = [
     ("wrong-type", "kind: Pod\nspec: {containers: 5}", [], "spec.containers: must be a list"),
     ("deep", "[" * 100_000, [], "nesting"),
     ("laughs", "a: &a [x]\n" + "".join(f"b{n}: &b{n} [{','.join(['*' + ('a' if not n else f'b{n - 1}')] * 20)}]\n" for n in range(9)), [], "excessive aliasing"),
-    ("engine", "kind: Pod", ["--on", "containerd:9"], "--on containerd:9: known are containerd 1.4 to 2.4"),
+    ("engine", "kind: Pod", ["--on", "containerd:9"], "unknown version containerd 9"),
     ("probe", "kind: Pod", ["--probe", "ftp://:80/"], "not a URL to probe: 'ftp://:80/'"),
     ("escalation", "kind: Pod\nspec: {containers: [{name: a, securityContext: {privileged: true, allowPrivilegeEscalation: false}}]}", [], "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"),
 ]  # fmt: skip
@@ -281,8 +236,8 @@ def test_a_damaged_layer_is_refused(damage: str, tmp_path: Path, caplet: Caplet)
             out.write(data[:100] if damage == "truncated" else data)
     result = caplet("-", "--image", f"oci:{image.path}", stdin=pod("x"))
     assert result.returncode == 125
-    assert len(result.stderr.splitlines()) == 1
-    assert "sha256:" in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
+    assert "sha256:" in result.stderr.splitlines()[0]
 
 
 @pytest.mark.root

@@ -51,7 +51,7 @@ class RunCommand(click.Command):
     metavar="ENGINE[:VERSION]",
     default="containerd",
     show_default=True,
-    help="What the node has.",
+    help="What makes the container: containerd, crio, docker or podman.",
 )
 @click.option(
     "--runtime",
@@ -92,7 +92,7 @@ def command(
     output: str,
 ) -> int:
     """Run the container of a Pod (or Deployment, Job, ...) with exactly the user, capabilities and no_new_privs that
-    kubelet and containerd would give it, and say what the kernel made of them.
+    kubelet and container engine would give it, and say what the kernel made of them.
 
     The container's output is its own; the report goes to standard error (with -o json to standard output, the
     container's output in it). Nothing is left behind, however it ends. Needs root or a user with subordinate ids.
@@ -122,17 +122,17 @@ def _run(
     output: str,
 ) -> int:
     from caplet.run.container import find_runtime, run_container
-    from caplet.run.engine import Engine
+    from caplet.run.engine import node_here
     from caplet.run.pod import plan
     from caplet.run.prober import Probe
     from caplet.run.report import as_json, probe_line, refusal_json, start_lines
     from caplet.runtimes.model import Refused
 
-    on = Engine.parse(engine)
+    node = node_here(engine)
     find_runtime(runtime)
     if probe is not None:
         Probe.parse(probe)
-    planned = plan(_read(manifest), manifest, container=container, images=_images(images), engine=on)
+    planned = plan(_read(manifest), manifest, container=container, images=_images(images), node=node)
     if isinstance(planned, Refused):
         if output == "json":
             click.echo(json.dumps(refusal_json(planned), indent=2))

@@ -1,70 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which engine the node has: `--on containerd:2.1`."""
+"""Which node `caplet run` is: one of those that `--on` names, as far as this machine can be it.
+
+The engine makes the config.json; the OCI runtime and the kernel are this machine's own.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
-from caplet.kernel.caps import nearest
-from caplet.runtimes import containerd
-from caplet.runtimes.model import Version
+from caplet.runtimes.node import RUNTIMES, nodes
 
-ENGINES = {"containerd": tuple(Version(one.major, one.minor) for one in containerd.RELEASES)}
-"""Engine and its releases that are known, oldest first."""
+if TYPE_CHECKING:
+    from caplet.runtimes.node import Node
+
+DEFAULT = "containerd"
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """An engine in one release: `containerd 2.1`."""
-
-    name: str
-    version: Version
-
-    @property
-    def release(self) -> Version:
-        """Of a line, its newest patch."""
-        return next((one for one in containerd.RELEASES if one.line == str(self.version)), self.version)
-
-    @classmethod
-    def parse(cls, text: str) -> Engine:
-        """`containerd:2.1`; without a version the newest that is known. A patch release counts as its minor one."""
-        name, _, number = text.partition(":")
-        known = ENGINES.get(name)
-        if known is None:
+def node_here(text: str) -> Node:
+    """`containerd:2.1`, `crio`, `docker:28`, `crio+kubernetes:1.30`. Raises InvalidInput for what this machine is not."""
+    node, *more = nodes(text)
+    if more:
+        names = ", ".join(one.name for one in [node, *more[:4]])
+        raise InvalidInput(
+            f"--on {text[:60]}: a container runs as one engine makes it, and this names {1 + len(more)}",
+            f"name one of them: {names}",
+        )
+    for part in node.name.split("+")[1:]:
+        name = part.partition(":")[0]
+        if name in RUNTIMES:
             raise InvalidInput(
-                f"--on {text}: caplet run does as {_all()} would, and as no other engine yet{nearest(name, ENGINES)}",
-                "leave --on out for the newest, or name a release: "
-                + " or ".join(f"--on {one}:{versions[0]}" for one, versions in ENGINES.items()),
+                f"--on {node.name}: the OCI runtime is one of this machine's",
+                f"leave +{part} out, and choose with --runtime {name}",
             )
-        if not number:
-            return cls(name, known[-1])
-        version = _version(name, number)
-        if Version(version.major, version.minor) not in known:
-            near = min(known, key=lambda one: _distance(one, version))
+        if name == "linux":
             raise InvalidInput(
-                f"--on {text}: known are {_shown(name)}", f"the nearest that is known: --on {name}:{near}"
+                f"--on {node.name}: the kernel is this machine's",
+                f"leave +{part} out; caplet explain has other kernels",
             )
-        return cls(name, version)
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+    return node
 
 
-def _version(name: str, number: str) -> Version:
-    try:
-        return Version.parse(number)
-    except InvalidInput as error:
-        raise InvalidInput(f"--on {name}:{number}: {error.message}", f"known are {_shown(name)}") from None
-
-
-def _all() -> str:
-    return " or ".join(map(_shown, ENGINES))
-
-
-def _shown(name: str) -> str:
-    return f"{name} {ENGINES[name][0]} to {ENGINES[name][-1]}"
-
-
-def _distance(one: Version, other: Version) -> tuple[int, int]:
-    return abs(one.major - other.major), abs(one.minor - other.minor)
+def engine_shown(node: Node) -> str:
+    """`containerd 2.1`, or `containerd 2.1.9` where that was asked for: engines change with lines, seldom within one."""
+    number = node.name.partition("+")[0].partition(":")[2]
+    version = node.engine_version
+    return f"{node.engine.title} {version if number.count('.') > 1 else version.line}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`caplet run`: a Pod's container on this machine, with the credentials that kubelet and containerd would give it."""
+"""`caplet run`: a Pod's container on this machine, with the credentials that kubelet and engine would give it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import container_named, the_pod
 from caplet.run import volumes
 from caplet.run.available import own_credentials, within
-from caplet.run.engine import Engine
+from caplet.run.engine import DEFAULT, node_here
 from caplet.run.foreign import this_platform
 from caplet.run.predict import predict
-from caplet.runtimes import containerd, kubelet, runc
+from caplet.runtimes import kubelet, runc
 from caplet.runtimes.model import Refused
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from caplet.kubernetes.pod import Container, PodSpec
     from caplet.run.predict import Prediction
     from caplet.runtimes.model import SecurityContext, Spec
+    from caplet.runtimes.node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Plan:
     container: Container
     image: Image
     reference: str
-    engine: Engine
+    node: Node
     request: SecurityContext
     spec: Spec
     rootfs: Rootfs
@@ -54,30 +55,33 @@ def plan(
     *,
     container: str | None = None,
     images: Mapping[str, str] | None = None,
-    engine: Engine | None = None,
+    node: Node | None = None,
 ) -> Plan | Refused:
     """Follow the Pod in `text`, from a file called `name`, to the container's Spec, or to who refuses it.
 
     `images`: container name and reference, "" for any container; without one the Pod's own `image:` counts, where it
     names an image on disk.
     """
-    engine = engine or Engine.parse("containerd")
+    node = node or node_here(DEFAULT)
     pod = the_pod(documents(text, name), name)
     chosen = container_named(pod, container)
-    _check_combinations(pod, chosen)
+    _check_combinations(pod, chosen, node)
     reference = _reference(pod, chosen, images or {})
     image = open_image(reference, this_platform())
     assert isinstance(image, Image)
-    request = kubelet.security_context(pod, chosen, image.config.user)
+    request = node.request(pod, chosen, image.config.user)
     if isinstance(request, Refused):
         return request
     rootfs = Rootfs(image.layers)
-    user = containerd.user_string(request, image.config.user)
+    user = node.engine.user_string(request, image.config.user)
     if isinstance(user, Refused):
         return user
     account = resolve_user(rootfs, user)
-    every = Caps.all() if request.privileged or _asks_all(request) else Caps()
-    spec = containerd.spec(pod, chosen, request, image.config, account, version=engine.release, every=every)
+    spec = node.engine.spec(
+        pod, chosen, request, image.config, account, version=node.engine_version, every=Caps.all()
+    )
+    if isinstance(spec, Refused):
+        return spec
     spec = replace(spec, mounts=(*spec.mounts, *volumes.volume_mounts(pod, chosen)))
     spec, missing = within(spec, own_credentials().caps.bounding)
     prediction = predict(spec, rootfs)
@@ -86,12 +90,12 @@ def plan(
         container=chosen,
         image=image,
         reference=reference,
-        engine=engine,
+        node=node,
         request=request,
         spec=spec,
         rootfs=rootfs,
         prediction=prediction,
-        notes=(*_notes(pod, chosen, request, spec, missing), *_divergent(rootfs, prediction)),
+        notes=(*_notes(pod, chosen, request, spec, missing, node), *_divergent(rootfs, prediction)),
     )
 
 
@@ -117,16 +121,14 @@ def _known(pod: PodSpec, name: str) -> str:
     return nearest(name, [one.name for one in pod.every_container])
 
 
-def _asks_all(request: SecurityContext) -> bool:
-    return any(name.upper() == "ALL" for name in request.add_capabilities)
-
-
-def _check_combinations(pod: PodSpec, container: Container) -> None:
-    """What the API server refuses: pkg/apis/core/validation/validation.go ValidateSecurityContext."""
+def _check_combinations(pod: PodSpec, container: Container, node: Node) -> None:
+    """What the API server refuses, where there is one: pkg/apis/core/validation/validation.go ValidateSecurityContext."""
     own = container.security_context
     path = (*container.path, "securityContext")
     if pod.os is not None and pod.os != "linux":
         raise Unavailable(f"a Pod for {pod.os} does not run on Linux")
+    if node.kubernetes is None:
+        return
     if own.allow_privilege_escalation is not False:
         return
     if own.privileged:
@@ -140,10 +142,11 @@ def _check_combinations(pod: PodSpec, container: Container) -> None:
 
 
 def _notes(
-    pod: PodSpec, container: Container, request: SecurityContext, spec: Spec, missing: Caps
+    pod: PodSpec, container: Container, request: SecurityContext, spec: Spec, missing: Caps, node: Node
 ) -> list[str]:
     notes = [
-        f"{name} is no capability that {_named(name)}" for name in runc.ignored(spec.process.capabilities)
+        f"{name} is no capability that {_named(name, node.engine.title)}"
+        for name in runc.ignored(spec.process.capabilities)
     ]
     if missing:
         notes.append(f"the node would give {missing}; this machine cannot: its own bounding set lacks it")
@@ -175,10 +178,10 @@ def _divergent(rootfs: Rootfs, prediction: Prediction) -> list[str]:
     ]
 
 
-def _named(name: str) -> str:
+def _named(name: str, engine: str) -> str:
     """Why nobody knows CAP_CAP_NET_RAW or CAP_NET_BIND, and the nearest right name."""
     bare = name.removeprefix("CAP_")
     if bare.startswith("CAP_") and bare.removeprefix("CAP_") in Cap.__members__:
         right = bare.removeprefix("CAP_")
-        return f"runc or crun know, so it is not granted: containerd puts CAP_ before {bare}; write {right}"
+        return f"runc or crun know, so it is not granted: {engine} puts CAP_ before {bare}; write {right}"
     return f"runc or crun know, so it is not granted{nearest(bare, Cap.__members__)}"

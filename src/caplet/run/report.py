@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from caplet.run.because import because
+from caplet.run.engine import engine_shown
 from caplet.run.failure import EXIT_RUNTIME_FAILED
 from caplet.run.network import PORT_START
 
@@ -30,7 +31,9 @@ SCHEMA_VERSION = 1
 def heading(plan: Plan, runtime: str) -> str:
     """`pod/web  container http  oci:app  on containerd 2.3, crun`."""
     kind = f"{plan.pod.kind.lower()}/{plan.pod.name or '-'}"
-    return f"{kind}  container {plan.container.name}  {plan.reference}  on {plan.engine}, {runtime}"
+    return (
+        f"{kind}  container {plan.container.name}  {plan.reference}  on {engine_shown(plan.node)}, {runtime}"
+    )
 
 
 def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
@@ -115,18 +118,18 @@ def as_json(plan: Plan, result: RunResult) -> dict[str, Any]:
         "schemaVersion": SCHEMA_VERSION,
         "pod": {"kind": plan.pod.kind, "name": plan.pod.name, "container": plan.container.name},
         "image": {"reference": plan.reference, "digest": str(plan.image.digest)},
-        "engine": str(plan.engine),
+        "engine": engine_shown(plan.node),
         "runtime": result.runtime,
         "sysctl": result.sysctl,
         "program": [os.fsdecode(link.path) for link in prediction.program.chain],
         "started": result.started,
         "error": result.error or None,
         "exitCode": result.exit_code,
-        "created": _credentials_json(result.created),
-        "observed": _credentials_json(result.observed),
+        "created": credentials_json(result.created),
+        "observed": credentials_json(result.observed),
         "predicted": {
-            "created": _credentials_json(prediction.created),
-            "started": _credentials_json(prediction.started),
+            "created": credentials_json(prediction.created),
+            "started": credentials_json(prediction.started),
             "reason": prediction.reason or None,
         },
         "asPredicted": agree,
@@ -148,7 +151,7 @@ def refusal_json(refused: Refused) -> dict[str, Any]:
     return {"schemaVersion": SCHEMA_VERSION, "refused": {"by": refused.by, "message": refused.message}}
 
 
-def _credentials_json(cred: Observed | Credentials | None) -> dict[str, Any] | None:
+def credentials_json(cred: Observed | Credentials | None) -> dict[str, Any] | None:
     if cred is None:
         return None
     return {

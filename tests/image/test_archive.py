@@ -338,13 +338,12 @@ def test_a_truncated_archive_is_told_wherever_it_ends(transport: str, tmp_path: 
     for size in range(100, len(whole), 256):
         with open(path, "wb") as out:
             out.write(whole[:size])
-        try:
+        if not any(whole[size:]):
+            contents(f"{transport}:{path}")  # only the mark of its end is missing
+            continue
+        with pytest.raises(ImageError, match=f"^{path} is truncated: it ends at byte {size}, ") as caught:
             contents(f"{transport}:{path}")
-        except ImageError as error:
-            assert error.message.startswith(f"{path} is truncated: it ends at byte {size}, ")
-            assert error.hint == "copy or save the image again"
-        else:
-            assert not any(whole[size:]), "only the mark of its end is missing"
+        assert caught.value.hint == "copy or save the image again"
 
 
 def test_an_empty_archive(path: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from caplet.kernel.capable import BindPort, allowed
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
+from caplet.kernel.filecaps import FileCaps
 from caplet.kernel.namespaces import INITIAL, UserNamespace
 
 if TYPE_CHECKING:
@@ -161,8 +162,21 @@ class Explanation:
 
     @property
     def lost(self) -> Caps:
-        """What is asked for and not in effect in the last program."""
-        return self.asked - self.held
+        """What is asked for and not in effect in the last program. What root had and gave up was used, not lost."""
+        return self.asked - self.held - self._given_up
+
+    @property
+    def _given_up(self) -> Caps:
+        """What was in effect until a wrapper became another user, and the last program's file does not ask for."""
+        if self.final is None:
+            return NO_CAPS
+        gone = NO_CAPS
+        for step in self.steps[1:]:
+            if step.program is None and step.after is not None:
+                gone |= step.before.caps.effective - step.after.caps.effective
+        last = self.executions[-1].program
+        file = None if last is None or not last.chain else last.file.caps
+        return gone - file.permitted if isinstance(file, FileCaps) else gone
 
     @property
     def raisable(self) -> Caps:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.layouts import ELF, Layout, file
 
-from caplet.cli.complete import CANDIDATES
+from caplet.cli.complete import equip
 from caplet.cli.main import COMMANDS, caplet, run
 from caplet.cli.shells import SHELLS
 
@@ -180,17 +180,18 @@ def test_an_unknown_shell_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -
     assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in capsys.readouterr().err
 
 
-def test_each_metavar_with_candidates_is_used() -> None:
+def test_each_command_can_be_completed() -> None:
+    """With no words of its own each offers its options, and `equip` leaves closed lists alone."""
     import click
 
-    used = {
-        param.metavar
-        for name in COMMANDS
-        if (command := caplet.get_command(click.Context(caplet), name)) is not None
-        for param in command.params
-    }
-    planned = {"REF", "FILE", "ENGINE[:VERSION][,...]"}
-    assert CANDIDATES.keys() - planned <= used
+    for name in COMMANDS:
+        command = caplet.get_command(click.Context(caplet), name)
+        assert command is not None
+        kinds = [param.type for param in command.params if isinstance(param.type, click.Choice)]
+        equip(command)
+        assert [one.type for one in command.params if isinstance(one.type, click.Choice)] == kinds
+        offered = command.shell_complete(click.Context(command), "--de")
+        assert [item.value for item in offered] == ["--debug"]
 
 
 # bash itself

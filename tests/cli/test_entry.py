@@ -43,3 +43,4 @@ def test_help_imports_no_command() -> None:
     modules = imported_by("--help")
     assert "caplet.cli.main" in modules
     assert not {name for name in modules if name.startswith(("caplet.image", "caplet.run", "yaml", "isal"))}
+    assert not modules & {"caplet.cli.complete", "caplet.cli.shells", "click.shell_completion"}

@@ -40,9 +40,10 @@ _SCHEMES = tuple(f"{one}:" for one in TRANSPORTS)
 
 
 def equip(command: click.Command) -> None:
-    """Give each parameter whose metavar is known its candidates."""
+    """Give each parameter that is known, by itself or by its metavar, its candidates."""
     for param in command.params:
-        candidates = CANDIDATES.get(param.metavar or "")
+        names = (*param.opts, param.metavar or "")
+        candidates = next((CANDIDATES[name] for name in names if name in CANDIDATES), None)
         if candidates is not None and isinstance(param.type, click.types.StringParamType):
             param.type = Suggested(candidates)
 
@@ -275,12 +276,14 @@ CANDIDATES: dict[str, Candidates] = {
     "CAPS": capabilities,
     "FILE[:PATH][=CAPS]...": packed,
     "ENGINE[:VERSION]": engines,
-    "ENGINE[:VERSION][,...]": engines,
-    "NAME": containers,
+    "NODE": engines,
+    "NODE[,...]": engines,
+    "--container": containers,
     "OS/ARCH[/VARIANT]": platforms,
+    "OS/ARCH": platforms,
     "URL": urls,
     "POD.yaml": files,
     "FILE": files,
     "DIR": directories,
 }
-"""By metavar. What has another one is free text."""
+"""By option or metavar. Anything else is free text."""

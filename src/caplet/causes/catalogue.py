@@ -44,6 +44,7 @@ from caplet.causes import (
     user_not_numeric,
     user_switch_drops_caps,
     userns_chown_strips,
+    userns_refused,
     wrapper_drops_caps,
     wrapper_not_permitted,
 )
@@ -92,6 +93,7 @@ CAUSES: tuple[Cause, ...] = (
     setcap_fails_in_build.CAUSE,
     port_of_another_network.CAUSE,
     cap_in_userns_only.CAUSE,
+    userns_refused.CAUSE,
     memlock_hint.CAUSE,
     seccomp_gate.CAUSE,
     image_cap_diff.CAUSE,

@@ -16,7 +16,7 @@ from a file whose owner changes (chown_common(), ATTR_KILL_PRIV). containerd 2 a
 
 ## Prove it
 
-    caplet explain -f pod.yaml --image oci:DIR --on containerd:1.7,containerd:2.1
+    caplet scan IMAGE
     kubectl exec POD -- getcap /path/to/program
 
 ## Fix
@@ -27,7 +27,7 @@ from a file whose owner changes (chown_common(), ATTR_KILL_PRIV). containerd 2 a
 
 ## Where
 
-containerd 1.7, and containerd 2 with `slow_chown = true`. containerd 1.6 has no user namespaces, and the kubelet refuses such a Pod there.
+containerd 1.7 on Kubernetes 1.25 to 1.32 with the feature gate on; from 1.33 on the kubelet refuses such a Pod there (CAP138). containerd 2 with `slow_chown = true`.
 
 ## References
 
@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from caplet.causes.cause import Cause, Example, Found
+from caplet.causes.cause import Cause, Found
 from caplet.causes.lines import BIND_DENIED
 from caplet.causes.loss import Place, found_in, needed
 
@@ -47,22 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from caplet.explain.explanation import Explanation
-
-POD = """\
-apiVersion: v1
-kind: Pod
-metadata: {name: web}
-spec:
-  hostUsers: false
-  containers:
-  - name: web
-    image: web
-    ports: [{containerPort: 80}]
-    securityContext:
-      runAsUser: 101
-      allowPrivilegeEscalation: false
-      capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}
-"""
 
 
 def _find(explanation: Explanation) -> Iterator[Found]:
@@ -84,13 +68,4 @@ CAUSE = Cause(
     find=_find,
     page=__doc__,
     logs=BIND_DENIED,
-    examples=(
-        Example(
-            "containerd 1.7",
-            POD,
-            {"/usr/bin/web": "elf cap_net_bind_service=ep"},
-            {"Entrypoint": ["/usr/bin/web"]},
-            on="containerd:1.7+kubernetes:1.33",
-        ),
-    ),
 )

@@ -54,6 +54,24 @@ def relax(explanation: Explanation) -> Iterator[Proposal]:
         )
 
 
+def for_every_namespace(explanation: Explanation) -> Iterator[Proposal]:
+    """An attribute of revision 3 as one of revision 2, which counts in every user namespace."""
+    for link in _in_the_way(explanation):
+        caps = link.caps
+        if not isinstance(caps, FileCaps) or not caps.rootid:
+            continue
+        path, everywhere = os.fsdecode(link.path), replace(caps, rootid=None)
+        yield _image(
+            explanation,
+            {link.path: everywhere.encode()},
+            f"give {path} the same capabilities for every user namespace",
+            f"the attribute is for the one whose root is uid {caps.rootid}",
+            Gives.PROGRAM,
+            "grant",
+            f"{path}={everywhere}",
+        )
+
+
 def grant(explanation: Explanation) -> Iterator[Proposal]:
     """Give the last program's file what is lost, and let the Pod allow it."""
     wanted = _wanted(explanation)
@@ -152,7 +170,7 @@ def _attributes(
         link = step.program.file
         old = link.caps if isinstance(link.caps, FileCaps) else None
         permitted = wanted | (old.permitted if old else NO_CAPS)
-        if old is not None and old.effective and wanted <= old.permitted:
+        if old is not None and old.effective and not old.rootid and wanted <= old.permitted:
             continue
         new = FileCaps(permitted, old.inheritable if old else NO_CAPS, effective=True)
         attributes[link.path] = new.encode()

@@ -25,6 +25,7 @@ PROPOSE: tuple[Callable[[Explanation], Iterator[Proposal]], ...] = (
     podchanges.number_the_user,
     imagechanges.strip,
     imagechanges.relax,
+    imagechanges.for_every_namespace,
     podchanges.free_ports,
     imagechanges.grant,
     imagechanges.start_directly,

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.image.program import BINPRM_BUF_SIZE, shebang
-from caplet.image.wrappers import inits, setpriv, supervisors, surroundings, users
+from caplet.image.wrappers import capsh, inits, setpriv, supervisors, surroundings, users
 from caplet.image.wrappers.model import (
     Executes,
     Fails,
@@ -47,6 +48,7 @@ WRAPPERS: dict[str, Wrapper] = {
     **inits.WRAPPERS,
     **users.WRAPPERS,
     **setpriv.WRAPPERS,
+    **capsh.WRAPPERS,
     **surroundings.WRAPPERS,
     **supervisors.WRAPPERS,
     **shell.WRAPPERS,
@@ -76,6 +78,8 @@ def next_argv(
         return Nothing("it does not start")
     run = _invocation(program, tuple(argv), as_mapping(env), files, cred, working_dir)
     wrapper = WRAPPERS.get(run.name)
+    if program.chain[0].path == b"/init" and supervisors.is_s6_overlay(files):
+        run, wrapper = replace(run, argv=tuple(argv)), supervisors.s6_overlay_init
     if wrapper is None:
         return Nothing()
     try:
@@ -101,9 +105,11 @@ def _invocation(
         if applet in MULTI_CALL and len(seen) > 1:
             seen = seen[1:]
             applet = seen[0].rpartition("/")[2]
-        name = applet
+        name = f"busybox {applet}" if f"busybox {applet}" in WRAPPERS else applet
     decorated = _DECORATED.fullmatch(name)
-    return Invocation(decorated[1] if decorated else name, seen, env, files, cred, working_dir)
+    return Invocation(
+        decorated[1] if decorated else name, seen, env, files, cred, working_dir, program.file.node
+    )
 
 
 def argv_of_interpreter(

@@ -7,8 +7,11 @@ tini v0.19 src/tini.c (parse_args, spawn), which is Docker's docker-init too; du
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from caplet.errors import InvalidInput
+from caplet.image.dynamic import read_dynamic
 from caplet.image.wrappers.model import Nothing, Unknown
 from caplet.image.wrappers.options import Options, parse
 
@@ -21,13 +24,31 @@ _CATATONIT = Options("ghLPV", ("version",), permute=True)
 
 
 def tini(run: Invocation) -> Next:
-    """Calls getopt() without `+`: linked with glibc it takes options from behind the program, too."""
+    """Calls getopt() without `+`: with glibc, not with musl, it takes options from behind the program, too."""
     if run.args == ("--version",):
         return Nothing("tini prints its version")
     parsed = parse(run.name, run.args, _TINI)
+    in_order = parse(run.name, run.args, replace(_TINI, permute=False))
+    if in_order != parsed and _is_musl(run):
+        parsed = in_order
     if parsed.has("-h", "-l"):
         return Nothing("tini prints its help or licence")
     return _child(run, parsed.operands, "tini")
+
+
+_MAX_INIT = 4 << 20
+"""Bytes of an init that are read: tini has 25 kB, static 1 MB."""
+
+
+def _is_musl(run: Invocation) -> bool:
+    """By its loader; the projects' own static builds are made with glibc."""
+    if run.node is None:
+        return False
+    try:
+        interpreter = read_dynamic(run.files.read(run.node, _MAX_INIT)).interpreter
+    except InvalidInput:
+        return False
+    return interpreter is not None and b"musl" in interpreter
 
 
 def dumb_init(run: Invocation) -> Next:

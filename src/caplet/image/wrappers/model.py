@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from caplet.image.node import Node
     from caplet.image.program import Files
     from caplet.kernel.credentials import Credentials
     from caplet.kernel.syscalls import Syscall
@@ -104,8 +105,8 @@ class Invocation:
     cred: Credentials | None = None
     """Who runs it, where that is known."""
     working_dir: str = "/"
-    trail: tuple[str, ...] = field(default=())
-    """Scripts that are being read: one that leads back to itself has no end."""
+    node: Node | None = None
+    """The file itself."""
 
     @property
     def args(self) -> tuple[str, ...]:

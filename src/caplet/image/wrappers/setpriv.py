@@ -261,4 +261,4 @@ def _environment(run: Invocation, ids: _Ids) -> dict[str, str]:
     }
 
 
-WRAPPERS: dict[str, Wrapper] = {"setpriv": setpriv}
+WRAPPERS: dict[str, Wrapper] = {"setpriv": setpriv, "busybox setpriv": setpriv}

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from caplet.errors import InvalidInput
 from caplet.image.wrappers.model import Unknown
 
 if TYPE_CHECKING:
+    from caplet.image.program import Files
     from caplet.image.wrappers.model import Invocation, Next, Wrapper
 
 _WHERE = {
@@ -35,6 +37,17 @@ def supervisor(run: Invocation) -> Next:
     return Unknown(
         f"{run.name} starts what {_WHERE[run.name]} say", "say with --then which of these programs is meant"
     )
+
+
+def is_s6_overlay(files: Files) -> bool:
+    """Whether /init is s6-overlay's: version 3 brings /package/admin, versions 1 and 2 /etc/s6/init."""
+    for path in (b"/package/admin/s6-overlay/command", b"/etc/s6-overlay", b"/etc/s6/init"):
+        try:
+            files.resolve(path)
+        except InvalidInput:
+            continue
+        return True
+    return False
 
 
 def s6_overlay_init(run: Invocation) -> Next:

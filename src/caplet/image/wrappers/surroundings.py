@@ -7,12 +7,13 @@ stdbuf,chroot}.c; util-linux 2.38 {schedutils,sys-utils}; GNU time 1.9; busybox 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caplet.image.wrappers.accounts import getgrnam, getgrouplist, getpwnam, number
 from caplet.image.wrappers.model import Fails, Nothing, Undecided, Unsure, sure
-from caplet.image.wrappers.options import Options, Parsed, parse
+from caplet.image.wrappers.options import Options, parse
 from caplet.kernel.syscalls import Setgid, Setgroups, Setuid
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ _ENV = Options(
 
 
 def env(run: Invocation) -> Next:
+    words = _split_string(run.args)
+    if words is not None:
+        return env(replace(run, argv=(run.argv[0], *words)))
     parsed = parse(run.name, run.args, _ENV)
-    split = parsed.last("-S", "--split-string")
-    if split is not None:
-        return _split(run, split, parsed)
+    if parsed.has("-S", "--split-string"):
+        raise Undecided("env -S behind other options is not followed")
     clean = parsed.has("-i", "--ignore-environment") or parsed.operands[:1] == ("-",)
     operands = list(parsed.operands[1:] if parsed.operands[:1] == ("-",) else parsed.operands)
     variables = {} if clean else dict(run.env)
@@ -49,13 +52,16 @@ def env(run: Invocation) -> Next:
     return run.executes(operands, "env changes the environment only", env=variables, working_dir=chdir)
 
 
-def _split(run: Invocation, text: str, parsed: Parsed) -> Next:
-    """`#!/usr/bin/env -S PROG ARG`: plain words are told apart here, anything quoted or expanded is not."""
+def _split_string(args: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What `-S TEXT` at the front is replaced by, as in `#!/usr/bin/env -S PROG ARG`: plain words only."""
+    match = re.match(r"(-v?S|--split-string=)(.*)", args[0], re.DOTALL) if args else None
+    if match is None:
+        return None
+    text, rest = (match[2], args[1:]) if match[2] else ("".join(args[1:2]), args[2:])
     text = sure(text, "what env -S splits")
     if any(character in text for character in "\\\"'${}#"):
         raise Undecided(f"env -S {text!r}: quotes and variables in it are not followed")
-    words = (run.argv[0], *text.split(), *parsed.operands)
-    return env(replace(run, argv=words))
+    return (*text.split(), *rest)
 
 
 _FLAGS: dict[str, tuple[Options, int]] = {

@@ -146,9 +146,8 @@ def s6_setuidgid(run: Invocation) -> Next:
         return Nothing("s6-setuidgid was given no user and program")
     spec = sure(parsed.operands[0], "s6-setuidgid's user")
     who, colon, group = spec.partition(":")
-    if colon:
-        uid = _user(run, who) if who else run.credentials("without a user stays the user it is").uid
-        gid = _group(run, group) if group else run.credentials("without a group stays in its group").gid
+    if colon:  # s6-applyuidgid -u USER -g GROUP -G "", which takes numbers only
+        uid, gid = _number(run, who), _number(run, group)
         others: tuple[int, ...] = (gid,)
     else:
         account = _needed(run, who)
@@ -196,11 +195,10 @@ _SU = Options(
 
 
 def runuser(run: Invocation) -> Next:
-    """With -u it executes its operands, and stops at the first (su_main() parses with `+` then)."""
+    """With -u it executes its operands; it takes options from behind them, too, unless `--` stands before."""
     if not any(word.startswith(("-u", "--user")) for word in run.args):
         return su(run)
-    known = Options(_SU.short, _SU.long)
-    parsed = parse(run.name, run.args, known)
+    parsed = parse(run.name, run.args, _SU)
     if not parsed.operands:
         return Nothing("runuser was given no program")
     who = sure(parsed.last("-u", "--user") or "", "runuser's user")
@@ -235,7 +233,7 @@ def su(run: Invocation) -> Next:
         parsed.last("-s", "--shell") or (run.env.get("SHELL") if keep else "") or account.shell or "/bin/sh"
     )
     base = shell.rpartition("/")[2]
-    argv = [shell] if not login else [shell, "-l"]
+    argv = [shell]  # a login shell is told by a dash before argv[0]: the file is the same
     command = parsed.last("-c", "--command", "--session-command")
     if command is not None:
         argv += ["-c", command]
@@ -286,6 +284,8 @@ def start_stop_daemon(run: Invocation) -> Next:
             raise Fails(f"start-stop-daemon: the image has no user {who}")
         gid = _group(run, group) if colon else account.gid
         calls = become(account.uid, gid, getgrouplist(run.files, account.name, gid))
+        if run.name == "start-stop-daemon":  # dpkg's changes the group first
+            calls = (calls[1], calls[0], calls[2])
     return run.executes(
         (program, *parsed.operands),
         "start-stop-daemon starts its --exec",
@@ -316,11 +316,6 @@ def _needed(run: Invocation, who: str) -> Account:
     if account is None:
         raise Fails(f"{run.name}: the image has no user {who}")
     return account
-
-
-def _user(run: Invocation, who: str) -> int:
-    account = getpwnam(run.files, who)
-    return account.uid if account is not None else _number(run, who)
 
 
 def _group(run: Invocation, name: str) -> int:
@@ -354,4 +349,5 @@ WRAPPERS: dict[str, Wrapper] = {
     "su": su,
     "sudo": sudo,
     "start-stop-daemon": start_stop_daemon,
+    "busybox start-stop-daemon": start_stop_daemon,
 }

@@ -105,9 +105,9 @@ def _function(
 
 
 def _unread(reader: Reader, node: Simple, what: str, state: State) -> State:
-    """Commands that are known only at run time: what they set is forgotten, and it is said that they may do more."""
+    """Commands that are known only at run time: variables are forgotten, and what is assumed of the rest is said."""
     state.forget_all()
-    note = f"{reader.label} line {node.line} {what}: taken to set variables only"
+    note = f"{reader.label} line {node.line} {what}: taken to leave PATH and the arguments alone, and to execute nothing"
     state.notes = tuple(dict.fromkeys((*state.notes, note)))
     return state
 
@@ -132,8 +132,16 @@ def _exec(
     if isinstance(args[0], Several) and len(args) == 1 and not str(args[0]).startswith("$@"):
         args = [Unsure(args[0])]
     env = {} if clean else state.environment
-    reader.end(node.line, state, tuple(args), env | assigned)
+    for one in _ways(args, state):
+        reader.end(node.line, state.copy(), tuple(one), env | assigned)
     return None
+
+
+def _ways(args: list[str], state: State) -> list[list[str]]:
+    """`exec "$@"`, where the parameters are one of a few lists."""
+    if state.parameters is not None or not state.maybe or str(args[-1]) != "$@":
+        return [args]
+    return [[*args[:-1], *parameters] for parameters in state.maybe if len(args) > 1 or parameters]
 
 
 def _exit(
@@ -230,7 +238,7 @@ def _shift(
         or not re.fullmatch(r"\d{1,9}", count)
         or any(isinstance(one, Several) for one in state.parameters[: int(count)])
     ):
-        state.parameters, state.status = None, None
+        state.parameters, state.maybe, state.status = None, (), None
     elif int(count) > len(state.parameters):
         state.status = 1
     else:
@@ -273,6 +281,7 @@ def _declare(
         name, value, array = _declared(reader, word, state)
         if name.startswith(("-", "+")):
             exports = exports or (name.startswith("-") and "x" in name)
+            local = local and "g" not in name
             if "f" in name or "n" in name or "p" in name:
                 return state
             continue

@@ -7,6 +7,7 @@ Path names are not expanded: a field with `*` outside quotes stands for any numb
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from caplet.image.wrappers.model import Unsure
@@ -30,7 +31,8 @@ _OF_THE_SHELL = frozenset(
     {"RANDOM", "SECONDS", "LINENO", "PPID", "SHLVL", "BASH_VERSION", "HOSTTYPE", "OSTYPE", "MACHTYPE", "FUNCNAME",
      "BASH_LINENO", "EPOCHSECONDS", "EPOCHREALTIME", "BASHPID", "PIPESTATUS", "OPTARG", "OPTIND", "REPLY"}
 )  # fmt: skip
-_GLOB = re.compile(r"[*?]|\[.+\]")
+_GLOB = re.compile(r"[*?]|\[.+\]|\{[^{}]*(?:,|\.\.)[^{}]*\}")
+"""Path name expansion, and brace expansion as bash has it."""
 
 
 class Surroundings(Protocol):
@@ -124,12 +126,11 @@ def _split(value: str, state: State) -> list[str]:
 
 
 def _is_list(part: Parameter, *, quoted: bool) -> bool:
-    del quoted
-    return (
-        (part.name == "@" and part.operator in ("", ":"))
-        or (part.subscript == "@" and part.operator in ("", ":"))
-        or (part.name == "*" and part.operator == "" and not part.quoted)
-    )
+    """It stands for any number of fields."""
+    whole = part.name == "@" or part.subscript == "@"
+    if part.operator == "len" or (whole and part.operator in ("?", ":-", "-", ":+", "+")):
+        return False
+    return whole or (not quoted and part.operator == "" and (part.name == "*" or part.subscript == "*"))
 
 
 def _list_of(part: Parameter, state: State, around: Surroundings) -> tuple[str, ...]:
@@ -147,7 +148,7 @@ def _list_of(part: Parameter, state: State, around: Surroundings) -> tuple[str, 
         return values
     span = text_of(part.word, state, around)
     match = re.fullmatch(r"\s*(\d{1,9})\s*(?::\s*(\d{1,9})\s*)?", span)
-    if match is None or not known(span):
+    if match is None or not known(span) or part.operator != ":":
         return (Several(part.text),)
     start = int(match[1])
     if part.name in ("@", "*"):
@@ -236,6 +237,10 @@ def _positional(number: int, state: State, around: Surroundings) -> str | None:
 def _parameter(part: Parameter, state: State, around: Surroundings) -> str:
     value = _subscripted(part, state, around) if part.subscript else variable(part.name, state, around)
     operator = part.operator
+    if operator.startswith("!"):
+        if value is None or not known(value) or not re.fullmatch(r"[A-Za-z_]\w*|\d{1,9}", value):
+            return Unsure(part.text)
+        return _parameter(replace(part, name=value, operator=operator[1:], subscript=None), state, around)
     match operator:
         case "":
             return value or "" if value is None or known(value) else value
@@ -243,11 +248,6 @@ def _parameter(part: Parameter, state: State, around: Surroundings) -> str:
             if part.name in ("@", "*") or part.subscript in ("@", "*"):
                 return _count(part, state)
             return Unsure(part.text) if value is not None and not known(value) else str(len(value or ""))
-        case "!":
-            if value is None or not known(value) or not re.fullmatch(r"[A-Za-z_]\w*|\d+", value):
-                return Unsure(part.text)
-            found = variable(value, state, around)
-            return "" if found is None else found
         case ":-" | "-" | ":=" | "=" | ":?" | "?" | ":+" | "+":
             return _default(part, value, state, around)
         case "?" | "@":

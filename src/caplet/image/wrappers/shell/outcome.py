@@ -228,6 +228,14 @@ def _one(
         for name in env.keys() | one.env.keys():
             if env.get(name) != one.env.get(name):
                 env[name] = Unsure(f"${name}")
+    if "/" not in argv[0] and isinstance(env.get("PATH"), Unsure):
+        return Unknown(
+            f"{script} line {lines}: executes {argv[0]} along a PATH that is known only at run time",
+            DECIDE,
+            (argv,),
+            setcaps,
+            notes,
+        )
     forks = all(one.forks for one in candidates)
     how = "starts" if forks else "executes"
     return Executes(

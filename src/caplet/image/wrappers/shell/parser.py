@@ -681,6 +681,9 @@ class Parser:
             subscript = self._text[self._at + 1 : end]
             self._at = end + 1
         word: Word = ()
+        if self._peek() == "*" and operator == "!":  # ${!prefix*}
+            self._at += 1
+            operator = "?"
         if self._peek() != "}":
             written = next(
                 (one for one in _EXPANSION_OPERATORS if self._text.startswith(one, self._at)), None
@@ -688,8 +691,9 @@ class Parser:
             if written is None:
                 raise self._error(f"${{{match[0]}...}} with {self._peek()!r} is not read")
             self._at += len(written)
-            word = self._brace_word(quoted=quoted and written.lstrip(":") in ("-", "=", "?", "+"))
-            operator = written if not operator else "?"
+            in_quotes = quoted and written.lstrip(":") in ("-", "=", "?", "+")
+            word = self._brace_word(quoted=in_quotes)
+            operator = {"": written, "!": f"!{written}"}.get(operator, "?")
         if self._peek() != "}":
             raise self._error("a ${ has no end")
         self._at += 1

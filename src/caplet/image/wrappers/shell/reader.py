@@ -335,7 +335,7 @@ class Reader:
         """More rounds than are followed: nothing is known of what they change."""
         if here is not None:
             here.forget_all()
-            here.parameters = None
+            here.parameters, here.maybe = None, ()
         return merge(left, here)
 
     def _behind(self, left: State | None, loop: Loop) -> State | None:
@@ -487,16 +487,14 @@ class Reader:
         frame = Call()
         self.calls.append(frame)
         loops, self.loops = self.loops, []
-        outer = state.parameters
-        state.parameters = tuple(arguments)
-        if any(isinstance(one, Several) for one in arguments[:-1]):
-            state.parameters = tuple(arguments)
+        outer, outer_maybe = state.parameters, state.maybe
+        state.parameters, state.maybe = tuple(arguments), ()
         after = merge(self.follow(body, state), frame.returned)
         self.loops = loops
         self.calls.pop()
         if after is None:
             return None
-        after.parameters = outer
+        after.parameters, after.maybe = outer, outer_maybe
         for name, value in frame.saved.items():
             after.unset(name) if value is None else after.set(name, value)
         return after

@@ -15,6 +15,10 @@ MAX_TEXT = 64 << 10
 """Characters of one value, and elements of one list: what is longer is not followed."""
 
 
+MAX_ALTERNATIVES = 8
+"""Lists of parameters that are kept apart."""
+
+
 class Several(Unsure):
     """Text that stands for any number of words: `$OPTS` without quotes, `*.conf`."""
 
@@ -51,6 +55,8 @@ class State:
     exported: set[str] = field(default_factory=set)
     parameters: tuple[str, ...] | None = ()
     """$1, $2, ...; None where even their number is not known."""
+    maybe: tuple[tuple[str, ...], ...] = ()
+    """Where `parameters` is None: the few lists that it may be; empty where that is not known either."""
     functions: dict[str, Node | None] = field(default_factory=dict)
     """None: defined in two ways."""
     working_dir: str = "/"
@@ -68,6 +74,7 @@ class State:
             dict(self.arrays),
             set(self.exported),
             self.parameters,
+            self.maybe,
             dict(self.functions),
             self.working_dir,
             self.status,
@@ -90,9 +97,10 @@ class State:
         self.arrays.pop(name, None)
 
     def forget_all(self) -> None:
-        """Commands that cannot be read have run in this shell."""
+        """Commands that cannot be read have run in this shell. PATH is taken to stay: nothing could be found otherwise."""
         for name in self.variables:
-            self.variables[name] = Unsure(f"${name}")
+            if name != "PATH":
+                self.variables[name] = Unsure(f"${name}")
         for name in self.arrays:
             self.arrays[name] = None
         self.status = None
@@ -122,7 +130,7 @@ def merge(one: State | None, other: State | None) -> State | None:
             merged.arrays[name] = None
     merged.exported |= other.exported
     if one.parameters is None or other.parameters is None or len(one.parameters) != len(other.parameters):
-        merged.parameters = None
+        merged.parameters, merged.maybe = None, _alternatives(one, other)
     else:
         merged.parameters = tuple(
             mine if _same(mine, theirs) else Unsure(f"${place}")
@@ -140,6 +148,16 @@ def merge(one: State | None, other: State | None) -> State | None:
     merged.setcaps = _setcaps(one.setcaps, other.setcaps)
     merged.notes = tuple(dict.fromkeys((*one.notes, *other.notes)))
     return merged
+
+
+def _alternatives(one: State, other: State) -> tuple[tuple[str, ...], ...]:
+    lists: list[tuple[str, ...]] = []
+    for state in (one, other):
+        if state.parameters is None and not state.maybe:
+            return ()
+        lists += state.maybe if state.parameters is None else [state.parameters]
+    distinct = tuple(dict.fromkeys(lists))
+    return distinct if len(distinct) <= MAX_ALTERNATIVES else ()
 
 
 def _same(one: str | None, other: str | None) -> bool:

@@ -19,7 +19,7 @@ class Parameter:
 
     name: str
     operator: str = ""
-    """As it is written: `:-`, `##`, `/`, `:` for a substring; `len` for ${#name}; `!` for ${!name}; `?` for others."""
+    """As it is written: `:-`, `##`, `/`, `:` for a substring; `len` for ${#name}; `!` and what follows for ${!name}; `?` for others."""
     word: Word = ()
     quoted: bool = False
     subscript: str | None = None

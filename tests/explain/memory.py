@@ -36,7 +36,7 @@ def file(said: str | File) -> File:
     return File(ELF, mode=0o755, caps=FileCaps.parse(word).encode() if word else None)
 
 
-def image(files: Mapping[str, str | File], **config: object) -> ImageFacts:
+def image(files: Mapping[str, str | File] | Mapping[bytes, str | File], **config: object) -> ImageFacts:
     """An image with /bin/sh and these files. `config`: User, Entrypoint, Cmd, Env, ..."""
     every: dict[str | bytes, File | bytes] = {"/bin/sh": file("elf")}
     every |= {path: file(said) for path, said in files.items()}

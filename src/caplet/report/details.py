@@ -14,6 +14,7 @@ from caplet.report.table import SETS, rows, table
 from caplet.report.verdicts import STYLES, WORKS
 from caplet.report.words import (
     container_title,
+    flat,
     identity,
     image_name,
     ports,
@@ -27,8 +28,7 @@ from caplet.report.yamltext import yaml_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from caplet.causes.cause import Found
-    from caplet.explain.explanation import Explanation
+    from caplet.explain.explanation import Explanation, Step
     from caplet.kernel.caps import Caps
     from caplet.remedies.remedy import Remedy
     from caplet.report.colour import Style
@@ -50,14 +50,20 @@ def heading(explanation: Explanation, on: str, width: int | None, look: Look) ->
     line = ""
     for part in (printable(part) for part in parts if part):
         if line and width is not None and cells(f"{line}  {part}") > width:
-            yield look.paint(line, "bold")
-            line = ""
-        line = f"{line}  {part}" if line else part if part is parts[0] else f"    {part}"
-    yield look.paint(line, "bold")
+            yield from _bold(line, width, look)
+            line = f"    {part}"
+        else:
+            line = f"{line}  {part}" if line else part
+    yield from _bold(line, width, look)
 
 
-def body(judged: Judged, width: int | None, look: Look, *, wide: bool) -> Iterator[str]:
-    """All but the heading."""
+def _bold(line: str, width: int | None, look: Look) -> Iterator[str]:
+    for text in wrap(line, width):
+        yield look.paint(text, "bold")
+
+
+def body(judged: Judged, width: int | None, look: Look, *, wide: bool, alone: bool = True) -> Iterator[str]:
+    """All but the heading. `alone`: it is said of one node, and may name it."""
     explanation = judged.explanation
     names = SetNames.of(explanation.node)
     yield from table(rows(explanation, judged.causes, names), width, look)
@@ -67,12 +73,11 @@ def body(judged: Judged, width: int | None, look: Look, *, wide: bool) -> Iterat
     yield from label("verdict", verdict(explanation, names), STYLES[explanation.verdict])
     if line := seen_by_users(explanation):
         yield from label("log", line)
-    for text in ports(explanation):
+    for text in ports(explanation, who=alone):
         yield from label("port", text)
     for text in secure(explanation):
         yield from label("AT_SECURE", text)
-    for found in judged.causes:
-        yield from _cause(found, judged, names, label)
+    yield from _causes(judged, names, label)
     for doubt in explanation.open_questions:
         yield from label("unknown", doubt.what, "unsure")
         yield from label("", f"to decide: {doubt.decided_by}")
@@ -117,14 +122,19 @@ class _Labels:
             yield " " * (LABEL + 2) + self.look.paint(line, style)
 
 
-def _cause(found: Found, judged: Judged, names: SetNames, label: _Labels) -> Iterator[str]:
-    breaks = found.cause.weight == "breaks" and judged.explanation.verdict not in WORKS
-    style: Style = "bad" if breaks else ""
-    yield from label("cause", f"{found.cause.code} {found.cause.name}: {found.message}", style)
-    if found.step is not None and found.step.arithmetic is not None:
-        for line in label.fitting(
-            formula(found.step.arithmetic, names), formula(found.step.arithmetic, names, SHORT)
-        ):
+def _causes(judged: Judged, names: SetNames, label: _Labels) -> Iterator[str]:
+    """With the formula of the step where it happens, each once."""
+    works = judged.explanation.verdict in WORKS
+    shown: list[Step] = []
+    for found in judged.causes:
+        style: Style = "bad" if found.cause.weight == "breaks" and not works else ""
+        yield from label("cause", f"{found.cause.code} {found.cause.name}: {flat(found.message)}", style)
+        step = found.step
+        if step is None or step.arithmetic is None or any(step is one for one in shown):
+            continue
+        shown.append(step)
+        lines = label.fitting(formula(step.arithmetic, names), formula(step.arithmetic, names, SHORT))
+        for line in lines:
             yield from label.verbatim(line, "dim")
 
 
@@ -159,6 +169,6 @@ def same(judged: Sequence[Judged]) -> list[list[Judged]]:
     groups: dict[tuple[object, ...], list[Judged]] = {}
     for one in judged:
         container = one.explanation.container
-        said = tuple(body(one, None, plain, wide=True))
+        said = tuple(body(one, None, plain, wide=True, alone=False))
         groups.setdefault((id(one.explanation.pod.document), container.path, said), []).append(one)
     return list(groups.values())

@@ -118,6 +118,7 @@ def _image(explanation: Explanation) -> dict[str, Any]:
 def _node(node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
+        "platform": None if node.platform is None else node.platform.title,
         "engine": {"name": node.engine.title, "version": str(node.engine_version)},
         "runtime": {"name": node.runtime.name, "version": str(node.runtime_version)},
         "kubernetes": None if node.kubernetes is None else str(node.kubernetes),

@@ -25,6 +25,7 @@ from caplet.report.table import SETS, rows
 from caplet.report.verdicts import STYLES
 from caplet.report.words import (
     container_title,
+    flat,
     identity,
     image_name,
     ports,
@@ -113,12 +114,12 @@ def _part(group: Sequence[Judged], anchor: str) -> Part:
         outcome=outcome,
         style=STYLES[explanation.verdict],
         log=seen_by_users(explanation),
-        ports=ports(explanation),
+        ports=ports(explanation, who=alone),
         secure=secure(explanation),
         drawing=draw(picture(explanation, judged.causes)),
         rows=rows(explanation, judged.causes, names),
         legend=[(text, ", ".join(caps.names())) for text, caps in names.legend(tuple(sets)).items()],
-        causes=[_cause(found, names) for found in judged.causes],
+        causes=_causes(judged.causes, names),
         doubts=explanation.open_questions,
         remedies=[_remedy(remedy) for remedy in judged.remedies],
         notes=notes(explanation),
@@ -126,12 +127,18 @@ def _part(group: Sequence[Judged], anchor: str) -> Part:
     )
 
 
-def _cause(found: Found, names: SetNames) -> dict[str, Any]:
-    sums = found.step.arithmetic if found.step is not None else None
+def _causes(causes: Sequence[Found], names: SetNames) -> list[dict[str, Any]]:
+    """The formula of a step stands with the first cause that happens there."""
+    first = {id(found.step): found for found in reversed(causes)}
+    return [_cause(found, names, told=first[id(found.step)] is not found) for found in causes]
+
+
+def _cause(found: Found, names: SetNames, *, told: bool) -> dict[str, Any]:
+    sums = found.step.arithmetic if found.step is not None and not told else None
     return {
         "code": found.cause.code,
         "name": found.cause.name,
-        "message": found.message,
+        "message": flat(found.message),
         "formula": () if sums is None else formula(sums, names),
         "page": found.cause.text.splitlines(),
     }

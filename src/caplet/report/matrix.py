@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from caplet.report.cells import cells
+from caplet.report.cells import cells, wrap
 from caplet.report.printable import printable
 from caplet.report.verdicts import STYLES, WORKS
 from caplet.report.words import title
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from caplet.report.judged import Judged
 
 GAP = "  "
+NARROWEST = 20
+"""Cells of the containers' names, which may take half the width."""
 
 
 def matrix(judged: Sequence[Judged], width: int | None, look: Look) -> Iterator[str]:
@@ -24,23 +26,31 @@ def matrix(judged: Sequence[Judged], width: int | None, look: Look) -> Iterator[
     nodes = list(dict.fromkeys(one.explanation.node.name for one in judged))
     lines = rows_of(judged)
     left = max(cells(text) for text in ("container", *(name for name, _ in lines)))
+    if width is not None:
+        left = min(left, max(width // 2, NARROWEST))
     columns = [(node, max(cells(node), *(cells(_cell(row.get(node))) for _, row in lines))) for node in nodes]
     while columns:
         block = _fitting(columns, left, width)
         yield _line("container", left, [(node, size, "") for node, size in block], look, head=True)
         for name, row in lines:
             shown = [(_cell(row.get(node)), size, node) for node, size in block]
-            yield _line(name, left, shown, look, row=row)
+            first, *others = wrap(name, left)
+            yield _line(first, left, shown, look, row=row)
+            for text in others:
+                yield look.paint(text, "bold")
         columns = columns[len(block) :]
         if columns:
             yield ""
 
 
-def node_lines(judged: Sequence[Judged], look: Look) -> Iterator[str]:
+def node_lines(judged: Sequence[Judged], width: int | None, look: Look) -> Iterator[str]:
     """What each column stands for in full."""
     for node in {one.explanation.node.name: one.explanation.node for one in judged}.values():
         kubernetes = f" / Kubernetes {node.kubernetes}" if node.kubernetes is not None else ""
-        yield look.paint(f"{node.name} = {node}{kubernetes} / Linux {node.kernel}", "dim")
+        platform = f"{node.platform.title}, " if node.platform is not None else ""
+        lines = wrap(f"{node.name} = {platform}{node}{kubernetes} / Linux {node.kernel}", width and width - 4)
+        for place, line in enumerate(lines):
+            yield ("    " if place else "") + look.paint(line, "dim")
 
 
 def rows_of(judged: Sequence[Judged]) -> list[tuple[str, dict[str, Judged]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.report.cells import cells, pad, wrap
+from caplet.report.printable import printable
 from caplet.report.words import why
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def rows(explanation: Explanation, causes: Sequence[Found], names: SetNames) -> 
 
 def _row(step: Step, explanation: Explanation, causes: Sequence[Found], names: SetNames) -> Row:
     codes = tuple(f"{found.cause.code} {found.cause.name}" for found in causes if found.step is step)
-    reason = why(step, explanation, names)
+    title, reason = printable(step.title), printable(why(step, explanation, names))
     if step.after is None:
-        return Row(step.title, ("",) * len(SETS), f"denied: {reason}", codes, denied=True)
+        return Row(title, ("",) * len(SETS), f"denied: {reason}", codes, denied=True)
     sets = (getattr(step.after.caps, name) for name in SETS)
     brief = tuple(names.brief(caps, first=explanation.asked) for caps in sets)
-    return Row(step.title, brief, reason, codes, denied=False)
+    return Row(title, brief, reason, codes, denied=False)
 
 
 def table(lines: Sequence[Row], width: int | None, look: Look) -> Iterator[str]:
@@ -77,9 +78,8 @@ def _side_by_side(lines: Sequence[Row], widths: Sequence[int], room: int | None,
     yield _joined(INDENT, ("step", *HEADS, "why"), (*widths, 0), ("dim",) * 7, look)
     for row in lines:
         columns = [wrap(text, room) for text, room in zip((row.step, *row.sets), widths, strict=True)]
-        reasons: list[tuple[str, Style]] = [
-            (text, "bad" if row.denied else "") for text in wrap(row.why, room)
-        ]
+        said: Style = "bad" if row.denied else ""
+        reasons: list[tuple[str, Style]] = [(text, said) for text in wrap(row.why, room)]
         reasons += [(text, "bad") for code in row.codes for text in wrap(code, room)]
         for place in range(max(len(reasons), *map(len, columns))):
             texts = [column[place] if place < len(column) else "" for column in columns]

@@ -42,13 +42,13 @@ def _on_several(judged: Sequence[Judged], width: int | None, look: Look, *, wide
     """The matrix, then those that do not work; with `wide` all."""
     yield from matrix(judged, width, look)
     yield ""
-    yield from node_lines(judged, look)
+    yield from node_lines(judged, width, look)
     shown = [one for one in judged if wide or one.explanation.verdict not in WORKS]
     for group in same(shown):
         yield ""
         on = ", ".join(one.explanation.node.name for one in group)
         yield from heading(group[0].explanation, on, width, look)
-        yield from body(group[0], width, look, wide=wide)
+        yield from body(group[0], width, look, wide=wide, alone=len(group) == 1)
 
 
 def _assumed(judged: Sequence[Judged], width: int | None, look: Look) -> Iterator[str]:

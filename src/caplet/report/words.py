@@ -28,10 +28,10 @@ def _outcome(explanation: Explanation, names: SetNames) -> str:
     match explanation.verdict:
         case Verdict.REFUSED:
             assert explanation.refused is not None
-            return f"{explanation.refused.by} refuses the container: {explanation.refused.message}"
+            return f"{explanation.refused.by} refuses the container: {flat(explanation.refused.message)}"
         case Verdict.FORBIDDEN:
             assert explanation.refused is not None
-            return f"{explanation.refused.by} does not let the Pod in: {explanation.refused.message}"
+            return f"{explanation.refused.by} does not let the Pod in: {flat(explanation.refused.message)}"
         case Verdict.EXEC_FAILS:
             return f"does not start: {_denied(explanation)}"
         case Verdict.UNKNOWN:
@@ -47,6 +47,11 @@ def _outcome(explanation: Explanation, names: SetNames) -> str:
             return f"starts without {names.brief(explanation.lost)}, and needs it for nothing here"
         case Verdict.INERT:
             return _inert(explanation, names)
+
+
+def flat(text: str) -> str:
+    """A message of several lines in one: it stands in a paragraph."""
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def _inert(explanation: Explanation, names: SetNames) -> str:
@@ -152,24 +157,30 @@ def _of_calls(step: Step) -> str:
     return text
 
 
-def ports(explanation: Explanation) -> tuple[str, ...]:
-    """Of each privileged port that the container names, whether it can be bound: another question than the capability."""
-    return tuple(_port(explanation, port) for port in explanation.ports if explanation.final is not None)
+def ports(explanation: Explanation, *, who: bool = True) -> tuple[str, ...]:
+    """Of each privileged port that the container names, whether it can be bound: another question than the capability.
+
+    `who`: say as well who decides where unprivileged ports start.
+    """
+    if explanation.final is None:
+        return ()
+    why = explanation.port_start_why if who else ""
+    return tuple(f"{_port(explanation, port)}{f' ({why})' if why else ''}" for port in explanation.ports)
 
 
 def _port(explanation: Explanation, port: int) -> str:
     may = explanation.can(BindPort(port))
     answer = {True: "can be bound", False: "cannot be bound", None: "not known whether it can be bound"}[may]
-    why = explanation.port_start_why
     if explanation.port_start is not None and explanation.port_start <= port:
-        reason = f"ports from {explanation.port_start} on need no capability"
+        start = explanation.port_start
+        reason = f"ports from {start} on need no capability" if start else "no port needs a capability"
     elif may:
         reason = "NET_BIND_SERVICE is effective"
     elif explanation.port_start is not None:
         reason = f"ports below {explanation.port_start} need NET_BIND_SERVICE in effect"
     else:
         reason = "the first port that needs no capability is not known"
-    return f":{port} {answer}: {reason}{f' ({why})' if why else ''}"
+    return f":{port} {answer}: {reason}"
 
 
 def identity(explanation: Explanation) -> str:

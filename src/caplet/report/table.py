@@ -78,14 +78,21 @@ def _side_by_side(lines: Sequence[Row], widths: Sequence[int], room: int | None,
     yield _joined(INDENT, ("step", *HEADS, "why"), (*widths, 0), ("dim",) * 7, look)
     for row in lines:
         columns = [wrap(text, room) for text, room in zip((row.step, *row.sets), widths, strict=True)]
-        said: Style = "bad" if row.denied else ""
-        reasons: list[tuple[str, Style]] = [(text, said) for text in wrap(row.why, room)]
-        reasons += [(text, "bad") for code in row.codes for text in wrap(code, room)]
+        reasons = list(_reasons(row, room))
         for place in range(max(len(reasons), *map(len, columns))):
             texts = [column[place] if place < len(column) else "" for column in columns]
             reason, style = reasons[place] if place < len(reasons) else ("", "")
             styles: tuple[Style, ...] = ("bold", "", "", "", "", "", style)
             yield _joined(INDENT, (*texts, reason), (*widths, 0), styles, look)
+
+
+def _reasons(row: Row, room: int | None) -> Iterator[tuple[str, Style]]:
+    """Lines of the last column."""
+    for text in wrap(row.why, room):
+        yield text, "bad" if row.denied else ""
+    for code in row.codes:
+        for text in wrap(code, room):
+            yield text, "bad"
 
 
 def _stacked(lines: Sequence[Row], widths: Sequence[int], width: int, look: Look) -> Iterator[str]:

@@ -9,7 +9,7 @@ TESTS ?= tests
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint reformat oracle stacks kill9 verify-matrix bench programs clean
+.PHONY: help dev demo test lint reformat oracle stacks kill9 verify-matrix bench programs causes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ bench: $(STAMP)  ## every figure that the documentation quotes
 
 programs: $(STAMP)  ## rebuild the C programs that caplet ships
 	$(BIN)/python -m caplet.programs.build
+
+causes: $(STAMP)  ## write docs/causes anew, of the causes' docstrings
+	$(BIN)/python -m caplet.causes docs/causes
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,7 +28,10 @@ def dynamic(*needed: str, runpath: str = "", interpreter: str = LOADER) -> bytes
     entries += [(DT_STRTAB, table + size), (DT_NULL, 0)]
     body = interp + b"".join(struct.pack("<QQ", *entry) for entry in entries) + strings
     whole = start + len(body)
-    segments = [(PT_LOAD, 5, 0, 0, 0, whole, whole, 4096), (PT_DYNAMIC, 4, table, table, table, size, size, 8)]
+    segments = [
+        (PT_LOAD, 5, 0, 0, 0, whole, whole, 4096),
+        (PT_DYNAMIC, 4, table, table, table, size, size, 8),
+    ]
     if interp:
         segments.append((PT_INTERP, 4, start, start, start, len(interp), len(interp), 1))
     ident = b"\x7fELF\x02\x01\x01" + bytes(9)

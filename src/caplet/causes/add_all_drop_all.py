@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.lines import EXEC_DENIED
 from caplet.causes.loss import Place, found_in
+from caplet.causes.words import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     refused = explanation.refused
     if refused is not None and "adding all caps and removing all caps" in refused.message:
-        yield CAUSE.found(f"{refused.by} refuses ALL in add and in drop: {refused.message}")
+        yield CAUSE.found(f"{refused.by} refuses ALL in add and in drop: {said(refused)}")
     for loss in found_in(explanation, Place.ALL_DROPPED):
         engine = explanation.node.engine.title
         yield CAUSE.found(

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING
 from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.lines import EXEC_DENIED
 from caplet.causes.loss import Place, found_in
+from caplet.causes.words import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     refused = explanation.refused
     if refused is not None and "cannot be dropped and added" in refused.message:
-        yield CAUSE.found(f"{refused.by} refuses a capability that is in add and in drop: {refused.message}")
+        yield CAUSE.found(f"{refused.by} refuses a capability that is in add and in drop: {said(refused)}")
     for loss in found_in(explanation, Place.DROPPED):
         engine = explanation.node.engine.title
         yield CAUSE.found(

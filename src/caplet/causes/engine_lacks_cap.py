@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 from caplet.causes.bad_cap_name import UNKNOWN
 from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.loss import Place, found_in
-from caplet.causes.words import bare
+from caplet.causes.words import bare, said
 from caplet.kernel.caps import Cap, Caps
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _find(explanation: Explanation) -> Iterator[Found]:
         name = bare(next((one for one in match.groups() if one), "")) if match else ""
         if name in Cap.__members__ or UNAVAILABLE in refused.message:
             caps = Caps.of(Cap[name]) if name in Cap.__members__ else explanation.asked
-            yield CAUSE.found(f"{refused.by} does not know it: {refused.message}", caps)
+            yield CAUSE.found(f"{refused.by} does not know it: {said(refused)}", caps)
     for loss in found_in(explanation, Place.ENGINE_LACKS):
         yield CAUSE.found(
             f"{loss.names}: {node.engine.title} {node.engine_version} with {node.runtime.name} {node.runtime_version} gives no such capability",

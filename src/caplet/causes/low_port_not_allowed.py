@@ -30,7 +30,7 @@ CRI-O, containerd 1.x, Podman, and every Pod with hostNetwork.
 ## References
 
 - net/ipv4/af_inet.c, __inet_bind(); ip(7), ip_unprivileged_port_start
-- haproxy's and traefik's images, which leave it to the user
+- traefik/traefik-library-image#51, which leaves it to the user
 """
 
 from __future__ import annotations

@@ -87,7 +87,5 @@ CAUSE = Cause(
             "standard_init_linux.go:228: exec user process caused: invalid argument",
         ),
     ),
-    examples=(
-        Example("an empty attribute", POD, {"/bin/vault": "elf 0x"}, {"Entrypoint": ["/bin/vault"]}),
-    ),
+    examples=(Example("an empty attribute", POD, {"/bin/vault": "elf 0x"}, {"Entrypoint": ["/bin/vault"]}),),
 )

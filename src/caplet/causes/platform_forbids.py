@@ -39,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
+from caplet.causes.words import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     refused = explanation.refused
     if refused is not None and explanation.forbidden:
-        yield CAUSE.found(f"{refused.by} does not let it in: {refused.message}", explanation.asked)
+        yield CAUSE.found(f"{refused.by} does not let it in: {said(refused)}", explanation.asked)
 
 
 CAUSE = Cause(

@@ -47,9 +47,9 @@ from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.loss import Place, found_in
 from caplet.causes.words import program
 from caplet.errors import InvalidInput
-from caplet.image.secure import Lost, Secure
 
 if TYPE_CHECKING:
+    from caplet.image.secure import Lost, Secure
     from collections.abc import Iterator
 
     from caplet.explain.explanation import Explanation, Step

@@ -37,6 +37,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
+from caplet.causes.words import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ SAID = (
 def _find(explanation: Explanation) -> Iterator[Found]:
     refused = explanation.refused
     if refused is not None and any(text in refused.message for text in SAID):
-        yield CAUSE.found(f"{refused.by} refuses a sysctl of the Pod: {refused.message}")
+        yield CAUSE.found(f"{refused.by} refuses a sysctl of the Pod: {said(refused)}")
 
 
 CAUSE = Cause(

@@ -35,6 +35,7 @@ import re
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
+from caplet.causes.words import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ SAID = re.compile(
 def _find(explanation: Explanation) -> Iterator[Found]:
     refused = explanation.refused
     if refused is not None and SAID.search(refused.message):
-        yield CAUSE.found(f"{refused.by} cannot tell who runs: {refused.message}")
+        yield CAUSE.found(f"{refused.by} cannot tell who runs: {said(refused)}")
 
 
 CAUSE = Cause(

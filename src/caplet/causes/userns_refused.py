@@ -56,7 +56,9 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     refused = explanation.refused
     if refused is not None and "does not support user namespaces" in refused.message:
-        yield CAUSE.found(f"{explanation.node.engine.title} {explanation.node.engine_version} has no user namespaces for Pods")
+        yield CAUSE.found(
+            f"{explanation.node.engine.title} {explanation.node.engine_version} has no user namespaces for Pods"
+        )
 
 
 CAUSE = Cause(

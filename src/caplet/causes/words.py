@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from caplet.explain.explanation import Explanation, Step
     from caplet.kernel.caps import Caps
+    from caplet.runtimes.model import Refused
 
 MANY = 8
 """More capabilities than anybody lists are shown as their number."""
@@ -30,6 +31,11 @@ def user(explanation: Explanation) -> str:
     """`uid 65532`, as the container sees it."""
     created = explanation.created
     return "the user" if created is None else f"uid {created.seen().euid}"
+
+
+def said(refused: Refused) -> str:
+    """A refusal in its own words, on one line."""
+    return " ".join(refused.message.split())
 
 
 def bare(name: str) -> str:

@@ -267,6 +267,18 @@ def directories(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem]
     yield CompletionItem(incomplete, type="dir")
 
 
+def causes(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem]:
+    """Codes, and names once one is begun."""
+    del ctx
+    from caplet.causes.catalogue import CAUSES
+
+    for cause in CAUSES:
+        if cause.code.startswith(incomplete.upper()):
+            yield CompletionItem(cause.code, help=cause.name)
+        elif incomplete and cause.name.startswith(incomplete.lower()):
+            yield CompletionItem(cause.name)
+
+
 CANDIDATES: dict[str, Candidates] = {
     "IMAGE": images,
     "OUT": images,
@@ -283,6 +295,7 @@ CANDIDATES: dict[str, Candidates] = {
     "OS/ARCH": platforms,
     "URL": urls,
     "POD.yaml": files,
+    "[CODE|NAME]": causes,
     "FILE": files,
     "DIR": directories,
 }

@@ -306,6 +306,7 @@ def test_a_grant_is_read_from_an_argument(text: str, path: bytes | None, caps: s
         ("nginx=NET_RWA", "nginx=NET_RWA: unknown capability 'NET_RWA'; did you mean NET_RAW?", ""),
         ("cap_net_rwa=ep", "unknown capability 'cap_net_rwa'; did you mean cap_net_raw?", ""),
         ("/app:NET_RAW", "an equals sign stands before capabilities", "write /app=NET_RAW"),
+        ("/app:cap_net_raw=ep", "an equals sign stands before capabilities", "write /app=cap_net_raw=ep"),
         ("=NET_RAW", "=NET_RAW names no file", "write /usr/bin/app=NET_RAW, or NET_RAW"),
         ("/app=ep", "unknown capability 'ep'", "name the capabilities too: cap_net_bind_service=ep"),
         ("/app=NET_RAW;KILL", "unknown capability", "separate them by commas: NET_RAW,KILL"),

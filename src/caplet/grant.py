@@ -68,13 +68,13 @@ class Grant:
 
 def _no_grant(text: str) -> InvalidInput:
     """What is wrong with an argument that is not [PATH=]CAPS."""
+    before, colon, behind = text.rpartition(":")
+    if colon and are_caps(behind):
+        return InvalidInput(f"{text}: an equals sign stands before capabilities", f"write {before}={behind}")
     path, equals, caps = text.partition("=")
     if equals and (path.startswith("/") or not re.fullmatch(r"[eip+-]*", caps)):
         error = _error_of(caps)
         return InvalidInput(f"{text}: {error.message}", error.hint)
-    before, colon, behind = text.rpartition(":")
-    if colon and are_caps(behind):
-        return InvalidInput(f"{text}: an equals sign stands before capabilities", f"write {before}={behind}")
     if text.startswith("/"):
         return InvalidInput(
             f"no capabilities given for {text}",
@@ -125,10 +125,7 @@ class _Grants:
             edit = self._at_path(image, files, one) if one.path else self._at_entrypoint(image, files, one)
             node = files.lookup(edit.path)
             assert node is not None
-            notes = (*edit.notes, *_notes(image, files, edit.path, node, one.caps))
-            if one.path is not None:
-                notes = (*notes, *_behind_another(image.config, files, edit, one.caps))
-            yield replace(edit, notes=notes)
+            yield replace(edit, notes=(*edit.notes, *_notes(image, files, edit, node, one)))
 
     def _at_path(self, image: Image, files: TopDown, one: Grant) -> Edit:
         assert one.path is not None
@@ -189,8 +186,9 @@ def _is_env(path: bytes) -> bool:
     return _base(path) == b"env"
 
 
-def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps) -> Iterator[str]:
+def _notes(image: Image, files: TopDown, edit: Edit, node: Node, one: Grant) -> Iterator[str]:
     """What an expert would mention of this file."""
+    path, caps = edit.path, one.caps
     head = files.read(node, HEAD)
     line = shebang(head[:BINPRM_BUF_SIZE])
     if line is not None:
@@ -200,7 +198,8 @@ def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps
         )
         return
     if not node.mode & 0o111:
-        yield f"is not executable (mode {node.mode:04o})"
+        yield f"is not executable (mode {node.mode:04o}): nobody can start it"
+        return
     if runs(path) is Runs.SCRIPTS:
         yield "runs scripts: every script that it runs gets these capabilities"
     elif runs(path) is Runs.PROGRAMS:
@@ -213,6 +212,8 @@ def _notes(image: Image, files: TopDown, path: bytes, node: Node, caps: FileCaps
             yield f"is dynamically linked: with capabilities it ignores {name}, which the image sets"
     if caps.effective and caps.permitted:
         yield f"will start only where {_are_allowed(caps)}: by the Pod's capabilities.add, or the engine's default set"
+    if one.path is not None:
+        yield from _behind_another(image.config, files, edit, caps)
 
 
 MAX_NAMED = 4

@@ -108,9 +108,9 @@ def test_a_granted_file_has_it_and_no_other_changes(name: str, tmp_path: Path, c
     assert all(ADMIN in after[one] and before.get(one, before[path]) == before[path] for one in touched)
     assert validate(open_image(output)) == []
     digest = open_image(output).digest
-    assert change(capsys, output, output, "grant", f"{path}={ADMIN}")[0] == 0
+    assert change(capsys, output, output, "grant", "--in-place", f"{path}={ADMIN}")[0] == 0
     assert open_image(output).digest == digest
-    assert change(capsys, output, output, "strip", "--all", "--rewrite")[0] == 0
+    assert change(capsys, output, output, "strip", "--in-place", "--all", "--rewrite")[0] == 0
     assert not any("cap_" in text or "attribute" in text for text in files(capsys, output).values())
     assert validate(open_image(output)) == []
 

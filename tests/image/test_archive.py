@@ -335,12 +335,9 @@ def test_a_truncated_archive_is_told_wherever_it_ends(transport: str, tmp_path: 
     write_image(open_image(f"oci:{layout.path}"), f"{transport}:{whole_path}:web:1")
     with open(whole_path, "rb") as source:
         whole = source.read()
-    for size in range(100, len(whole), 256):
+    for size in range(256, len(whole.rstrip(b"\0")), 256):
         with open(path, "wb") as out:
             out.write(whole[:size])
-        if not any(whole[size:]):
-            contents(f"{transport}:{path}")  # only the mark of its end is missing
-            continue
         with pytest.raises(ImageError, match=f"^{path} is truncated: it ends at byte {size}, ") as caught:
             contents(f"{transport}:{path}")
         assert caught.value.hint == "copy or save the image again"

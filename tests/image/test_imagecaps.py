@@ -15,6 +15,13 @@ MEANT = {
     "operator alone": ("+ep", "name the capabilities too: cap_net_bind_service=ep"),
     "sets twice": ("NET_RAW+ep,KILL+ep", "write the sets once, behind the last: NET_RAW,KILL+ep"),
     "different sets": ("NET_RAW+ep,KILL+p", "write them as cap_from_text(3) does: cap_net_bind_service=ep"),
+    "quotes": ('"NET_RAW"', "write NET_RAW"),
+    "brackets": ("[NET_RAW,KILL]", "write NET_RAW,KILL"),
+    "a hyphen": ("net-raw", "write net_raw"),
+    "a space": ("net raw", "write net_raw"),
+    "a mask": ("0x0000000000002400", "write the names of a mask: NET_BIND_SERVICE,NET_RAW"),
+    "a decimal mask": ("1024", "write the names of a mask: NET_BIND_SERVICE"),
+    "no mask": ("99999999999999999999", ""),
     "an unknown one among others": ("NET_RAW;NO", ""),
 }
 

@@ -113,9 +113,8 @@ def run_change(
 
     destination = parse_destination(options["output"]) if options["output"] else None
     if destination is None and not options["dry_run"]:
-        raise InvalidInput(
-            "no output is named", f"write: caplet {verb} {image} -o oci:DIR:TAG ..., or --dry-run"
-        )
+        better = f"-o {image} --in-place ..." if options["in_place"] else "-o oci:DIR:TAG ..., or --dry-run"
+        raise InvalidInput("no output is named", f"write: caplet {verb} {image} {better}")
     source = parse_reference(image)
     opened = open_image(source)
     if destination is not None and not options["in_place"] and replaces(opened, source, destination):

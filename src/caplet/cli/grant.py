@@ -56,6 +56,8 @@ def _parse(image: str, texts: Sequence[str]) -> list[Grant]:
 
     if are_caps(image) and texts:
         raise InvalidInput("the image comes first", f"write: caplet grant {texts[0]} -o OUT {image}")
+    if are_caps(image):
+        raise InvalidInput("no image is named", f"write: caplet grant oci:DIR:TAG -o OUT {image}")
     if not texts:
         raise InvalidInput(
             "no capabilities are named", f"write: caplet grant {image} -o OUT NET_BIND_SERVICE"

@@ -145,7 +145,9 @@ class DockerArchive:
         reference, what = self._reference, f"{self._reference.path}: {MANIFEST_FILE}"
         if reference.index is not None:
             if reference.index >= len(images):
-                raise InvalidInput(f"{reference.path} has {len(images)} images, none at {reference.index}")
+                raise InvalidInput(
+                    f"{reference.path} has {len(images)} images, counted from 0: none at {reference.index}"
+                )
             return images[reference.index]
         names = [jsontext.strings(image, "RepoTags", what) for image in images]
         if reference.tag:

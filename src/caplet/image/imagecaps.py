@@ -6,10 +6,13 @@ from __future__ import annotations
 import re
 
 from caplet.errors import InvalidInput
+from caplet.kernel.caps import MAX_BITS, Caps
 from caplet.kernel.filecaps import FileCaps
 
 _OTHER_SEPARATORS = re.compile(r"[;|/&:]+")
 _WORD_WITH_SETS = re.compile(r"([A-Za-z0-9_]+)([=+][eip]+)")
+_BRACKETS = re.compile(r"[][(){}\"'`]")
+_MASK = re.compile(r"0x[0-9A-Fa-f]{1,16}|[1-9][0-9]{2,19}", re.ASCII)
 _SETS_ALONE = re.compile(r"[=+-]?[eip]{1,3}")
 
 
@@ -30,10 +33,9 @@ def image_caps(text: str) -> FileCaps:
 def are_caps(text: str) -> bool:
     """Whether the text names capabilities."""
     try:
-        image_caps(text)
+        return FileCaps.parse(text).rootid is None
     except InvalidInput:
         return False
-    return True
 
 
 def joined(first: str, *others: str) -> str:
@@ -63,6 +65,11 @@ def _meant(text: str) -> str:
     if len(words) > 1 and len({found and found[2] for found in with_sets}) == 1 and with_sets[0]:
         names = ",".join(found[1] for found in with_sets if found)
         return f"write the sets once, behind the last: {names}{with_sets[0][2]}"
+    for spelled in (_BRACKETS.sub("", text), text.replace("-", "_"), "_".join(text.split())):
+        if spelled != text and are_caps(spelled):
+            return f"write {spelled}"
+    if _MASK.fullmatch(text) and 0 < int(text, 0) < 1 << MAX_BITS:
+        return f"write the names of a mask: {Caps(int(text, 0))}"
     parts = [part for part in _OTHER_SEPARATORS.split(text) if part]
     if len(parts) > 1 and (better := joined(*parts)):
         return f"separate them by commas: {better}"

@@ -92,7 +92,9 @@ def choose(entries: Sequence[Descriptor], reference: Reference) -> Descriptor | 
         raise ImageError(f"{reference.path} is an empty image layout")
     if reference.index is not None:
         if reference.index >= len(entries):
-            raise InvalidInput(f"{reference.path} has {len(entries)} entries, none at {reference.index}")
+            raise InvalidInput(
+                f"{reference.path} has {len(entries)} images, counted from 0: none at {reference.index}"
+            )
         return entries[reference.index]
     if reference.tag:
         listed = [one for one in listed if reference.tag in names(one)]
@@ -184,16 +186,23 @@ def _not_a_layout(reference: Reference, name: str) -> ImageError:
             f"{path} is a file, not an OCI layout", f"write oci-archive:{path} or docker-archive:{path}"
         )
     if not os.path.lexists(path):
-        return ImageError(
-            f"{path} does not exist",
-            f"oci: is a directory on this disk; this makes one: skopeo copy docker://{os.path.basename(path)} oci:{path}",
-        )
+        return ImageError(f"{path} does not exist", _elsewhere(path))
     return ImageError(
         f"{path} is not an OCI image layout: it has no {name}",
         f"skopeo and podman call other directories dir: copy it: skopeo copy dir:{path} oci:image:latest"
         if os.path.lexists(os.path.join(path, "manifest.json"))
         else "",
     )
+
+
+def _elsewhere(path: str) -> str:
+    """What may be meant by a directory that is not there."""
+    before, at, tag = path.rpartition("@")
+    if at and os.path.isdir(before):
+        return f"a tag stands behind a colon: oci:{before}:{tag}"
+    if path.startswith("//") and os.path.isdir(path.lstrip("/")):
+        return f"write oci:{path.lstrip('/')}"
+    return f"oci: is a directory on this disk; this makes one: skopeo copy docker://{os.path.basename(path)} oci:{path}"
 
 
 def choose_root(source: BlobSource, entries: Sequence[Descriptor], reference: Reference) -> Descriptor:

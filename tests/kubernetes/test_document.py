@@ -179,6 +179,17 @@ def test_places_of_json_are_those_of_the_text() -> None:
     assert second.span(("b", 1)).start == Place(5, 3)
 
 
+def test_a_second_key_in_json_has_its_line() -> None:
+    with pytest.raises(InvalidInput, match=r"x:4: key 'c' already set in map"):
+        documents('{"a": 1}\n{"b": {\n"c": 1,\n"c": 2}}', "x")
+
+
+def test_places_of_what_is_too_large_are_those_of_its_begin() -> None:
+    (document,) = documents('{"a":[' + "0," * 600_000 + "0]}", "x")
+    assert document.span(("a", 3)).start == Place(1, 1)
+    assert document.error(("a", 3), "no").message == "x:1: a[3]: no"
+
+
 def test_what_a_merge_brings_stands_where_it_was_written() -> None:
     (document,) = documents("x: &x {a: 1}\nz:\n  <<: *x\n  b: 2\n", "x")
     assert document.span(("z", "a")).start == Place(1, 11)

@@ -42,7 +42,7 @@ class Document:
         if not self._located:
             self._located.append(locate(self.text, self.line))
         begin = Place(self.line + 1, 1)
-        return self._located[0] or Located(Span(begin, begin))
+        return self._located[0] or Located.of(Span(begin, begin))
 
     def span(self, path: Path) -> Span:
         """Where the value stands; of a field that is not there, the nearest one above it."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from caplet.errors import InvalidInput
-from caplet.kubernetes import scalar
-from caplet.kubernetes.stream import SPACE
+from caplet.kubernetes import reader, scalar
+from caplet.kubernetes.stream import MAX_DOCUMENT, SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def values(text: str, name: str) -> Iterator[Value | Rest]:
         try:
             data, next_end = _DECODER.raw_decode(text, begin)
         except Refused as error:
-            raise InvalidInput(f"{name}:{_line(text, begin)}: {error}") from None
+            raise _refused(text, begin, name, error) from None
         except RecursionError:
             raise InvalidInput(f"{name}:{_line(text, begin)}: too many levels of nesting") from None
         except ValueError as error:
@@ -79,6 +79,17 @@ def values(text: str, name: str) -> Iterator[Value | Rest]:
             return
         yield Value(data, begin, next_end)
         count, end = count + 1, next_end
+
+
+def _refused(text: str, begin: int, name: str, error: Refused) -> InvalidInput:
+    """With the line of the second key, which the reader of YAML finds."""
+    line = _line(text, begin)
+    try:
+        reader.read(text[begin : begin + MAX_DOCUMENT], name, line - 1)
+    except InvalidInput as found:
+        if str(error) in found.message:
+            return found
+    return InvalidInput(f"{name}:{line}: {error}")
 
 
 def _line(text: str, position: int) -> int:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from caplet.errors import InvalidInput
-from caplet.kubernetes.reader import PARSER, is_merge, key_text, resolved
+from caplet.kubernetes.reader import MAX_NODES, PARSER, is_merge, key_text, resolved
+from caplet.kubernetes.stream import MAX_DOCUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +35,21 @@ class Located:
     """One value with the places of what is in it."""
 
     span: Span
-    keys: dict[str, Place] = field(default_factory=dict)
+    keys: dict[str, Place]
     """Where each key of a mapping stands; of one that a merge brought, the value of the `<<`."""
-    values: dict[str, Located] = field(default_factory=dict)
-    items: list[Located] = field(default_factory=list)
+    values: dict[str, Located]
+    items: list[Located]
+
+    @classmethod
+    def of(cls, span: Span) -> Located:
+        """A value with nothing in it."""
+        return cls(span, _NO_KEYS, _NO_VALUES, _NO_ITEMS)
+
+
+_NO_KEYS: dict[str, Place] = {}
+_NO_VALUES: dict[str, Located] = {}
+_NO_ITEMS: list[Located] = []
+"""Those of every scalar; nothing is ever put into them."""
 
 
 @dataclass(slots=True)
@@ -49,7 +61,9 @@ class _Open:
 
 
 def locate(text: str, line: int) -> Located | None:
-    """The places of a document that was read without an error; None for what is JSON and no YAML."""
+    """The places of a document that was read without an error; None for what is JSON and no YAML, or larger than YAML may be."""
+    if len(text) > MAX_DOCUMENT:
+        return None
     parser = PARSER(text)
     try:
         parser.get_event()
@@ -65,16 +79,21 @@ def locate(text: str, line: int) -> Located | None:
 def _node(next_event: Callable[[], Any], line: int) -> Located:
     anchors: dict[str | None, Located] = {}
     stack: list[_Open] = []
+    count = 0
     while True:
         event = next_event()
+        count += 1
+        if count > 2 * MAX_NODES:  # a collection has two events
+            raise InvalidInput("too large")
         start, end = _place(event.start_mark, line), _place(event.end_mark, line)
         if isinstance(event, yaml.CollectionStartEvent):
-            stack.append(_Open(Located(Span(start, start)), isinstance(event, yaml.MappingStartEvent)))
+            located = Located(Span(start, start), {}, {}, [])
+            stack.append(_Open(located, isinstance(event, yaml.MappingStartEvent)))
             if event.anchor is not None:
                 anchors[event.anchor] = stack[-1].located
             continue
         if isinstance(event, yaml.ScalarEvent):
-            located = Located(Span(start, end))
+            located = Located.of(Span(start, end))
             if event.anchor is not None:
                 anchors[event.anchor] = located
         elif isinstance(event, yaml.AliasEvent):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = {
+    "cause": "what is known of a cause by its code: what you see, why, proof, fix",
     "completion": "print the script that completes caplet's words in bash, zsh or fish",
     "demo": "the whole story on this machine in ten seconds",
     "grant": "give a file of an image its capabilities",

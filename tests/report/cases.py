@@ -7,9 +7,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tests.causes.containers import explanations
 from tests.explain.memory import image, pod, web
 
-from caplet.causes.catalogue import causes_of
+from caplet.causes.catalogue import CAUSES, causes_of
 from caplet.explain.container import explain
 from caplet.remedies.remedies import remedies_of
 from caplet.report.judged import Judged
@@ -88,3 +89,10 @@ CASES: dict[str, Callable[[], list[Judged]]] = {
 def every() -> Iterator[Judged]:
     for make in CASES.values():
         yield from make()
+
+
+def examples() -> Iterator[Judged]:
+    """Every cause's examples."""
+    for cause in CAUSES:
+        for example in cause.examples:
+            yield from map(judge, explanations(example))

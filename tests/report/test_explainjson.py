@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import pytest
-from tests.report.cases import CASES, HOSTILE, every, judged
+from tests.report.cases import CASES, HOSTILE, every, examples, judged
 
 from caplet.causes.catalogue import CAUSES
 from caplet.kernel.caps import Caps
@@ -76,6 +76,11 @@ def test_many_containers_keep_to_the_schema(security: str, on: str) -> None:
     )
     facts = CASES["effective"]()[0].explanation.image
     assert problems(json.loads(json.dumps(document(judged(text, facts, on))))) == []
+
+
+def test_every_cause_keeps_to_the_schema() -> None:
+    for one in examples():
+        assert problems(json.loads(json.dumps(document([one])))) == []
 
 
 def test_a_missing_field_is_a_problem() -> None:

@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.report.cases import CASES, HOSTILE, every
+from tests.report.cases import CASES, HOSTILE, every, examples
 
 from caplet.errors import Unavailable
 from caplet.report import html
@@ -169,6 +169,13 @@ def test_no_text_is_markup(name: str) -> None:
 )
 def test_the_picture_is_told_in_words(name: str, words: str) -> None:
     assert words in read(whole([name])).text["li"]
+
+
+def test_every_cause_is_on_its_page() -> None:
+    for one in examples():
+        reader = read(page([one]))
+        assert {tag for tag, _, _ in reader.elements} <= ALLOWED
+        assert all(f"{found.cause.code} {found.cause.name}" in reader.text["strong"] for found in one.causes)
 
 
 def test_every_verdict_is_on_its_page() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.report.cases import CASES, every
+from tests.report.cases import CASES, every, examples
 
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.report.picture import CELLS, Lane, picture, short
@@ -16,7 +16,7 @@ def lanes(name: str) -> tuple[Lane, ...]:
 
 
 def test_cells_are_the_sets() -> None:
-    for one in every():
+    for one in (*every(), *examples()):
         explanation = one.explanation
         drawn = picture(explanation, one.causes)
         for place, step in enumerate(explanation.steps):

@@ -8,11 +8,11 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from tests.explain.memory import web
-from tests.report.cases import CASES, FIVE, PLAIN, STRICT, every, judged
+from tests.report.cases import CASES, FIVE, PLAIN, STRICT, every, examples, judged
 
 from caplet.kernel.caps import KNOWN
 from caplet.report.cells import cells
@@ -74,6 +74,14 @@ def test_a_matrix_keeps_to_the_width() -> None:
         assert cells(line) <= 60 or VERBATIM.match(line), line
 
 
+@pytest.mark.parametrize("width", [40, 90, 150])
+def test_every_cause_keeps_to_the_width_and_says_its_code(width: int) -> None:
+    for one in examples():
+        lines = list(report([one], width))
+        assert all(cells(line) <= width or VERBATIM.match(line) for line in lines)
+        assert all(any(found.cause.code in line for line in lines) for found in one.causes)
+
+
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize("width", [None, 40, 120])
 def test_no_name_moves_the_cursor(width: int | None, colour: bool) -> None:
@@ -82,6 +90,7 @@ def test_no_name_moves_the_cursor(width: int | None, colour: bool) -> None:
         assert not unsafe, line
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_reference_moves_the_cursor(reference: str) -> None:
     from dataclasses import replace

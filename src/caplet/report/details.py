@@ -26,13 +26,14 @@ from caplet.report.words import (
 from caplet.report.yamltext import yaml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from caplet.explain.explanation import Explanation, Step
     from caplet.kernel.caps import Caps
     from caplet.remedies.remedy import Remedy
     from caplet.report.colour import Style
     from caplet.report.judged import Judged
+    from caplet.runtimes.node import Node
 
 LABEL = 10
 """Cells of the word before a line; `remedy 12` is the longest."""
@@ -69,7 +70,7 @@ def body(judged: Judged, width: int | None, look: Look, *, wide: bool, alone: bo
     yield from table(rows(explanation, judged.causes, names), width, look)
     if wide:
         yield from _legend(explanation, names, width, look)
-    label = _Labels(width, look)
+    label = _Labels(width, look, {} if alone else _versions(explanation.node))
     yield from label("verdict", verdict(explanation, names), STYLES[explanation.verdict])
     if line := seen_by_users(explanation):
         yield from label("log", line)
@@ -97,14 +98,23 @@ def notes(explanation: Explanation) -> tuple[str, ...]:
     return (*explanation.notes, f"{left_out}: {said}" if said else left_out)
 
 
-class _Labels:
-    """Lines behind a word of the left margin."""
+def _versions(node: Node) -> Mapping[str, str]:
+    """A node's programs in their releases, and what to call them where it is said of several."""
+    engine, runtime = node.engine.title, node.runtime.name
+    return {f"{engine} {node.engine_version}": engine, f"{runtime} {node.runtime_version}": runtime}
 
-    def __init__(self, width: int | None, look: Look) -> None:
+
+class _Labels:
+    """Lines behind a word of the left margin. `instead`: what is said in place of some text."""
+
+    def __init__(self, width: int | None, look: Look, instead: Mapping[str, str]) -> None:
         self.width = None if width is None else width - LABEL
         self.look = look
+        self.instead = instead
 
     def __call__(self, label: str, text: str, style: Style = "") -> Iterator[str]:
+        for said, instead in self.instead.items():
+            text = text.replace(said, instead)
         for place, line in enumerate(wrap(printable(text), self.width)):
             first = label if place == 0 else ""
             yield (
@@ -127,8 +137,9 @@ def _causes(judged: Judged, names: SetNames, label: _Labels) -> Iterator[str]:
     works = judged.explanation.verdict in WORKS
     shown: list[Step] = []
     for found in judged.causes:
-        style: Style = "bad" if found.cause.weight == "breaks" and not works else ""
-        yield from label("cause", f"{found.cause.code} {found.cause.name}: {flat(found.message)}", style)
+        style: Style = "bad" if found.weight == "breaks" and not works else ""
+        word = "cause" if found.weight == "breaks" else "hint"
+        yield from label(word, f"{found.cause.code} {found.cause.name}: {flat(found.message)}", style)
         step = found.step
         if step is None or step.arithmetic is None or any(step is one for one in shown):
             continue

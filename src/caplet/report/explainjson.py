@@ -261,7 +261,7 @@ def _cause(found: Found, explanation: Explanation) -> dict[str, Any]:
     return {
         "code": found.cause.code,
         "name": found.cause.name,
-        "weight": found.cause.weight,
+        "weight": found.weight,
         "summary": found.cause.summary,
         "message": found.message,
         "capabilities": _caps(found.caps),

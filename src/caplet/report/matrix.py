@@ -75,7 +75,7 @@ def code_of(judged: Judged) -> str:
     """Of the first cause that breaks it; nothing for one that works."""
     if judged.explanation.verdict in WORKS:
         return ""
-    return next((found.cause.code for found in judged.causes if found.cause.weight == "breaks"), "")
+    return next((found.cause.code for found in judged.causes if found.weight == "breaks"), "")
 
 
 def _fitting(columns: Sequence[tuple[str, int]], left: int, width: int | None) -> Sequence[tuple[str, int]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.kernel.syscalls import Execve
 from caplet.report.setnames import SetNames
+from caplet.report.words import step_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def picture(explanation: Explanation, causes: Sequence[Found]) -> Picture:
         return Picture((), ())
     lanes = [_lane(explanation, causes, caps, asked | carried, names) for caps in alike.values()]
     lanes.sort(key=lambda lane: not lane.matters)
-    return Picture(tuple(step.title for step in explanation.steps), tuple(lanes))
+    return Picture(tuple(step_title(step) for step in explanation.steps), tuple(lanes))
 
 
 def _lane(

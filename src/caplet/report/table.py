@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from caplet.report.cells import cells, pad, wrap
 from caplet.report.printable import printable
-from caplet.report.words import why
+from caplet.report.words import step_title, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ HEADS = ("bounding", "permitted", "effective", "inh", "amb")
 WIDEST_STEP = 32
 WIDEST_SET = 18
 """The longest name: CHECKPOINT_RESTORE."""
-LEAST_WHY = 26
+LEAST_WHY = 36
 """With less room, why stands on lines of its own."""
 GAP = "  "
 INDENT = "  "
@@ -47,9 +47,15 @@ def rows(explanation: Explanation, causes: Sequence[Found], names: SetNames) -> 
 
 def _row(step: Step, explanation: Explanation, causes: Sequence[Found], names: SetNames) -> Row:
     codes = tuple(f"{found.cause.code} {found.cause.name}" for found in causes if found.step is step)
-    title, reason = printable(step.title), printable(why(step, explanation, names))
+    title, reason = printable(step_title(step)), printable(why(step, explanation, names))
     if step.after is None:
-        return Row(title, ("",) * len(SETS), f"denied: {reason}", codes, denied=True)
+        return Row(
+            title,
+            ("",) * len(SETS),
+            f"{'denied' if step.errno else 'not loaded'}: {reason}",
+            codes,
+            denied=True,
+        )
     sets = (getattr(step.after.caps, name) for name in SETS)
     brief = tuple(names.brief(caps, first=explanation.asked) for caps in sets)
     return Row(title, brief, reason, codes, denied=False)

@@ -33,7 +33,7 @@ def _outcome(explanation: Explanation, names: SetNames) -> str:
             assert explanation.refused is not None
             return f"{explanation.refused.by} does not let the Pod in: {flat(explanation.refused.message)}"
         case Verdict.EXEC_FAILS:
-            return f"does not start: {_denied(explanation)}"
+            return _denied(explanation)
         case Verdict.UNKNOWN:
             return _undecided(explanation)
         case Verdict.EFFECTIVE:
@@ -68,7 +68,9 @@ def _inert(explanation: Explanation, names: SetNames) -> str:
 def _denied(explanation: Explanation) -> str:
     step = explanation.failed
     assert step is not None
-    return f"{step.title}: {step.error}: {step.reason}" if step.error else f"{step.title}: {step.reason}"
+    what = "does not start" if step.program is not None else "ends on its way"
+    reason = f"{step.error}: {step.reason}" if step.error else step.reason
+    return f"{what}: {step_title(step)}: {reason}"
 
 
 def _undecided(explanation: Explanation) -> str:
@@ -87,6 +89,12 @@ def seen_by_users(explanation: Explanation) -> str:
     if step.program is not None and step.program.chain:
         path = os.fsdecode(step.program.chain[0].path)
     return node.runtime.exec_error(path, step.errno, node.runtime_version)
+
+
+def step_title(step: Step) -> str:
+    """`config.json`, `exec /app`, `setgroups, setgid, setuid`."""
+    names = dict.fromkeys(type(call).__name__.lower() for call in step.calls if not isinstance(call, Execve))
+    return step.title if step.program is not None or step.title == "config.json" else ", ".join(names)
 
 
 def why(step: Step, explanation: Explanation, names: SetNames) -> str:
@@ -150,11 +158,9 @@ def _of_config(explanation: Explanation) -> str:
 
 def _of_calls(step: Step) -> str:
     """What a program does before it executes the next."""
-    names = dict.fromkeys(type(call).__name__.lower() for call in step.calls if not isinstance(call, Execve))
-    text = ", ".join(names)
-    if step.after is not None and step.after.euid != step.before.euid:
-        text += f": uid {step.before.seen().euid} -> {step.after.seen().euid}"
-    return text
+    if step.after is None or step.after.euid == step.before.euid:
+        return "called by the program above"
+    return f"called by the program above: uid {step.before.seen().euid} -> {step.after.seen().euid}"
 
 
 def ports(explanation: Explanation, *, who: bool = True) -> tuple[str, ...]:
@@ -223,9 +229,8 @@ def container_title(explanation: Explanation) -> str:
 
 def secure(explanation: Explanation) -> tuple[str, ...]:
     """What AT_SECURE takes from the programs: libraries, variables."""
-    return tuple(
-        text for step in explanation.steps if step.secure is not None for text in _secure(step.secure)
-    )
+    every = (text for step in explanation.steps if step.secure is not None for text in _secure(step.secure))
+    return tuple(dict.fromkeys(every))
 
 
 def _secure(found: Secure) -> Iterator[str]:

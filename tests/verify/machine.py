@@ -31,11 +31,16 @@ class Machine:
     start: Callable[[ExitStack, str], RealEngine]
     alone: bool = False
     """An OCI runtime without an engine."""
+    within: bool = False
+    """The engine asks for capabilities that this machine may lack, and its OCI runtime is spared them."""
+
+    shared: bool = False
+    """Containers share a sandbox, and so its ports."""
 
     @property
     def workers(self) -> int:
         """Containers at a time; runc and crun alone are forked from this process, one after another."""
-        return 1 if self.alone else 2
+        return 1 if self.alone or self.shared else 2
 
     @contextmanager
     def engine(self, work: str) -> Iterator[RealEngine]:
@@ -64,6 +69,7 @@ def _containerd(runtime: str) -> Machine:
     return Machine(
         ("containerd", "ctr", runtime),
         lambda stack, work: stack.enter_context(daemons.containerd_cri(f"{work}/{runtime}", runtime)),
+        shared=True,
     )
 
 
@@ -75,6 +81,7 @@ MACHINES: Mapping[str, Machine] = {
     "docker": Machine(
         ("dockerd", "docker", "containerd", "runc"),
         lambda stack, work: stack.enter_context(daemons.docker(f"{work}/docker")),
+        within=True,
     ),
     "containerd": _containerd("runc"),
     "containerd-crun": _containerd("crun"),

@@ -41,9 +41,14 @@ def observed(machine: Machine, rows: Sequence[Row]) -> Table:
         versions = engine.versions()
         with engine.session(image()) as session:
             found = _outcomes(session, rows, machine.workers)
-    available = own_credentials().caps.bounding.mask
     return Table(
-        versions.node, machine.alone, str(versions), os.uname().release.partition("-")[0], available, found
+        node=versions.node,
+        alone=machine.alone,
+        versions=str(versions),
+        kernel=os.uname().release.partition("-")[0],
+        available=own_credentials().caps.bounding.mask,
+        within=machine.within,
+        rows=found,
     )
 
 

@@ -26,14 +26,16 @@ def disagreements(table: Table) -> list[str]:
     for name, found in table.rows.items():
         request = request_of(name)
         if request not in asked:
-            asked[request] = _predicted(row_named(name), node, table.available)
+            asked[request] = _predicted(row_named(name), node, table)
         if not outcome.agree(asked[request], found):
             wrong.append(f"{name}\n    predicted {asked[request]}\n    observed  {found}")
     return wrong
 
 
-def _predicted(row: Row, node: Node, available: int) -> str:
-    return outcome.predicted(row, node, _facts(), Caps(available))
+def _predicted(row: Row, node: Node, table: Table) -> str:
+    available = Caps(table.available)
+    every = Caps.all(node.kernel.last_cap) if table.within else available
+    return outcome.predicted(row, node, _facts(), every, available)
 
 
 @cache

@@ -17,29 +17,32 @@ from tests.verify.rows import PROGRAMS, REFUSED_BY_THE_API, Row, error_name
 
 from caplet.explain.container import explain
 from caplet.kernel.capable import BindPort, allowed
+from caplet.kernel.caps import Caps
 from caplet.runtimes import apiserver
 from caplet.verify.probed import probed
 
 if TYPE_CHECKING:
     from caplet.explain.explanation import Explanation
     from caplet.explain.facts import ImageFacts
-    from caplet.kernel.caps import Caps
     from caplet.kernel.credentials import Credentials
     from caplet.runtimes.node import Node
     from caplet.verify.seen import Seen
+
+EVERY = Caps((1 << 64) - 1)
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
 
 REFUSED, FAILS = "refused: ", "exec fails: "
 
 
-def state(cred: Credentials) -> str:
+def state(cred: Credentials, available: Caps = EVERY) -> str:
+    """`available`: the capabilities that are shown. What becomes of one does not depend on the others."""
     caps = cred.caps
     groups = ",".join(map(str, sorted(cred.groups)))
     return (
         f"exec {cred.uid}:{cred.euid}:{cred.suid} {cred.gid}:{cred.egid}:{cred.sgid} [{groups}]"
-        f" P={caps.permitted.mask:x} E={caps.effective.mask:x} I={caps.inheritable.mask:x}"
-        f" B={caps.bounding.mask:x} A={caps.ambient.mask:x}"
+        f" P={(caps.permitted & available).mask:x} E={(caps.effective & available).mask:x} I={(caps.inheritable & available).mask:x}"
+        f" B={(caps.bounding & available).mask:x} A={(caps.ambient & available).mask:x}"
         f"{' nnp' if cred.no_new_privs else ''}{' secure' if cred.at_secure else ''}"
         f"{f' securebits={cred.securebits:x}' if cred.securebits else ''}"
     )
@@ -52,13 +55,28 @@ def seen(one: Seen) -> str:
     if not one.started:
         return f"{FAILS}{plain(one.error)} (exit code {one.exit_code})"
     output = probed(one.stdout)
+    if len(output.results) < 2:
+        return f"no word of the probe: {one}"
     *chain, socket, bind = output.results
     parts = [state(cred) for cred in output.executed]
-    if one.observed is not None and (different := one.observed.differences(output.executed[0])):
-        parts.append(f"from outside otherwise: {', '.join(different)}")
+    parts += _from_outside(one, output.executed)
     parts += [f"exec {error_name(result)}" for result in chain]
     parts.append(f"bind {error_name(bind if socket == 3 else socket)}")
     return "; ".join(parts)
+
+
+def _from_outside(one: Seen, executed: tuple[Credentials, ...]) -> list[str]:
+    """Where it does not fit what a program said of itself. A wrapper may have executed the next one before anybody looked."""
+    if one.observed is None:
+        return []
+    different = [
+        (
+            *one.observed.differences(cred),
+            *(("AT_SECURE",) if one.secure not in {None, cred.at_secure} else ()),
+        )
+        for cred in executed
+    ]
+    return [] if () in different else [f"from outside otherwise: {', '.join(different[0])}"]
 
 
 def plain(message: str) -> str:
@@ -66,8 +84,8 @@ def plain(message: str) -> str:
     return re.sub(r"[0-9a-f]{64}", "ID", re.sub(r"/(?:var/)?tmp/\S*", "PATH", message))
 
 
-def predicted(row: Row, node: Node, facts: ImageFacts, every: Caps) -> str:
-    """What explain() says of the row on that node, where the engine has the capabilities `every`."""
+def predicted(row: Row, node: Node, facts: ImageFacts, every: Caps, available: Caps) -> str:
+    """What explain() says of the row on that node, where the engine has the capabilities `every` and gives `available`."""
     explanation = _explained(row, node, facts, every)
     refused = explanation.refused
     if refused is not None and refused.by == apiserver.NAME:
@@ -82,7 +100,7 @@ def predicted(row: Row, node: Node, facts: ImageFacts, every: Caps) -> str:
     for argv, step in zip(_programs(row), explanation.executions, strict=True):
         if step.after is not None:
             cred = step.after
-            parts.append(state(cred))
+            parts.append(state(cred, available))
         elif parts:
             parts.append(f"exec {step.error}")
         else:

@@ -31,6 +31,8 @@ class Table:
     kernel: str
     available: int
     """The bounding set of the engine: what it can give at most."""
+    within: bool
+    """The OCI runtime was spared the capabilities outside it, for which the engine asks all the same (`daemons`)."""
     rows: Mapping[str, str]
     """Row's name -> outcome."""
 
@@ -53,6 +55,7 @@ class Table:
             "versions": self.versions,
             "kernel": self.kernel,
             "available": f"{self.available:x}",
+            "within": self.within,
         }
         lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
         listed = ",\n".join(f"    {json.dumps(outcome)}" for outcome in outcomes)
@@ -71,4 +74,12 @@ def load(file: Path) -> Table:
         for group, of in raw["rows"].items()
         for program, number in of.items()
     }
-    return Table(raw["node"], raw["alone"], raw["versions"], raw["kernel"], int(raw["available"], 16), rows)
+    return Table(
+        node=raw["node"],
+        alone=raw["alone"],
+        versions=raw["versions"],
+        kernel=raw["kernel"],
+        available=int(raw["available"], 16),
+        within=raw["within"],
+        rows=rows,
+    )

@@ -84,6 +84,7 @@ def test_a_server_is_seen_from_outside(session: Session, engine: RealEngine) -> 
     assert seen.observed is not None
     (inside,) = probed(seen.stdout).executed
     assert seen.observed.differences(inside) == ()
+    assert seen.secure in {inside.at_secure, None}
     assert seen.port_start in {PORT_START.get(engine.name, 1024), None}
 
 

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
+import struct
 import threading
 import time
+from dataclasses import dataclass
 
 from caplet.run.network import PORT_START
 from caplet.run.status import Observed, parse_status
@@ -16,12 +17,27 @@ EXEC_SECONDS = 2.0
 
 POLL_SECONDS = 0.0005
 
+AT_SECURE = 23
+"""include/uapi/linux/auxvec.h."""
+PAIR = struct.calcsize("@NN")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is to be seen of a process from outside."""
+
+    observed: Observed
+    secure: bool | None
+    """AT_SECURE of its auxiliary vector: whether the dynamic loader distrusts the environment."""
+    port_start: int | None
+
+
 _CLONE_NEWNET = 0x4000_0000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def first_program(pid: int, container_id: str = "") -> Observed | None:
-    """The status of the process once it runs the image's program; None where it has ended, or is not on this machine.
+def first_program(pid: int, container_id: str = "") -> Look | None:
+    """The process once it runs the image's program; None where it has ended, or is not on this machine.
 
     `container_id` must be in the name of its cgroup, where it is given: an engine in a virtual machine counts its own
     processes.
@@ -30,12 +46,27 @@ def first_program(pid: int, container_id: str = "") -> Observed | None:
         if container_id and container_id not in _read(pid, "cgroup"):
             return None
         end = time.monotonic() + EXEC_SECONDS
-        while _is_runtime(pid) and time.monotonic() < end:
+        while (_is_runtime(pid) or not (auxv := _auxv(pid))) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         observed = parse_status(_read(pid, "status"))
     except (OSError, KeyError):  # gone, or going: a dead task's status lacks lines
         return None
-    return None if observed.state in {"Z", "X"} else observed
+    if observed.state in {"Z", "X"}:
+        return None
+    return Look(observed, bool(auxv[AT_SECURE]) if AT_SECURE in auxv else None, port_start(pid))
+
+
+def _auxv(pid: int) -> dict[int, int]:
+    """The auxiliary vector, which execve(2) writes last; empty before.
+
+    In the middle of execve the program is the new one and the credentials are the old ones. Who opens this file waits
+    for both (fs/proc/base.c proc_mem_open, mm_access() takes exec_update_lock), so the status is to be read after it.
+    """
+    with open(f"/proc/{pid}/auxv", "rb") as file:
+        data = file.read()
+    pairs = dict(struct.iter_unpack("@NN", data[: len(data) // PAIR * PAIR]))
+    pairs.pop(0, None)  # AT_NULL, the end
+    return pairs
 
 
 def port_start(pid: int) -> int | None:
@@ -63,12 +94,13 @@ _PORT_FILE = "/proc/sys/" + PORT_START.replace(".", "/")
 
 
 def _is_runtime(pid: int) -> bool:
-    """Whether the process is still `runc init` or crun, which wait for the start in an anonymous copy of themselves."""
-    program = os.path.basename(os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)"))
-    words = _read(pid, "cmdline").split("\0")
-    return program in {"runc", "crun", "exe", "memfd:runc_cloned:"} and (
-        words[1:2] == ["init"] or "crun" in words[0] or "libcrun" in words[0]
-    )
+    """Whether the process is still the OCI runtime, which waits for its start.
+
+    Its program's file tells nothing: it is an anonymous copy, named `/`. runc names itself `runc:[2:INIT]`
+    (libcontainer/nsenter/nsexec.c), crun has the name of its file.
+    """
+    name = _read(pid, "comm").rstrip("\n")
+    return name.startswith("runc:[") or name == "crun"
 
 
 def _read(pid: int, name: str) -> str:

@@ -20,6 +20,8 @@ class Seen:
     """execve(2) of the first program succeeded."""
     observed: Observed | None = None
     """/proc/PID/status of the first program, read from outside; None where it did not start or had ended before."""
+    secure: bool | None = None
+    """AT_SECURE of the first program; None where it was not seen."""
     error: str = ""
     """Why it did not start, in the engine's or the OCI runtime's words."""
     refused: bool = False

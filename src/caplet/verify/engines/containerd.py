@@ -7,6 +7,7 @@ in with `ctr images import`, because CRI can only pull.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
@@ -49,8 +50,9 @@ NAMESPACE = "caplet-verify"
 IMAGE_SECONDS = 10.0
 """Until the CRI plugin has heard of an image that ctr imported; it listens to containerd's events."""
 
-LOG_SECONDS = 0.5
-"""Of a container that wrote nothing at all."""
+LOG_SECONDS = 5.0
+WITHOUT_LEASES_SECONDS = 0.1
+"""For the end of the log of a container that has ended: microseconds, more on a loaded machine."""
 
 POLL_SECONDS = 0.01
 
@@ -216,10 +218,7 @@ class ContainerdSession:
         except cri.Refusal as error:
             return refusal(error.message)
         status = self.client.status(container_id)
-        observed = port = None
-        if status.pid:
-            observed = outside.first_program(status.pid, container_id)
-            port = outside.port_start(status.pid) if observed else None
+        look = outside.first_program(status.pid, container_id) if status.pid else None
         end = time.monotonic() + seconds
         while (status := self.client.status(container_id)).state == cri.RUNNING and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
@@ -229,9 +228,10 @@ class ContainerdSession:
         return judged(
             Seen(
                 started=True,
-                observed=observed,
+                observed=look.observed if look else None,
+                secure=look.secure if look else None,
                 exit_code=None if status.state == cri.RUNNING else status.exit_code,
-                port_start=port,
+                port_start=look.port_start if look else None,
                 stdout=stdout,
                 stderr=stderr,
             )
@@ -239,14 +239,23 @@ class ContainerdSession:
 
 
 def _wait_for_log(log: str) -> None:
-    """Containerd says that a container has ended a moment before it has written its last words (redirectLogs)."""
+    """Until containerd has closed it: the container ends a moment before its last words are written.
+
+    A read lease (fcntl(2)) is given only of a file that nobody has open for writing.
+    """
     end = time.monotonic() + LOG_SECONDS
-    size = 0
-    while time.monotonic() < end:
-        time.sleep(POLL_SECONDS)
-        before, size = size, os.path.getsize(log)
-        if size and size == before:
-            return
+    with open(log, "rb") as file:
+        while time.monotonic() < end:
+            try:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            except BlockingIOError:
+                time.sleep(POLL_SECONDS)
+            except OSError:  # a file system without leases
+                time.sleep(WITHOUT_LEASES_SECONDS)
+                return
+            else:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+                return
 
 
 def _streams(log: str) -> tuple[str, str]:

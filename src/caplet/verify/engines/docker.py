@@ -125,10 +125,7 @@ class DockerSession:
         except Refusal as error:
             return refusal(error.message)
         state = self._state(container_id)
-        observed = port = None
-        if pid := state["Pid"]:
-            observed = outside.first_program(pid, container_id)
-            port = outside.port_start(pid) if observed else None
+        look = outside.first_program(state["Pid"], container_id) if state["Pid"] else None
         state = self._ended(container_id, seconds)
         stdout, stderr = _streams(
             self.server.call("GET", f"/containers/{container_id}/logs?stdout=1&stderr=1")
@@ -136,9 +133,10 @@ class DockerSession:
         return judged(
             Seen(
                 started=True,
-                observed=observed,
+                observed=look.observed if look else None,
+                secure=look.secure if look else None,
                 exit_code=None if state["Running"] else int(state["ExitCode"]),
-                port_start=port,
+                port_start=look.port_start if look else None,
                 stdout=stdout,
                 stderr=stderr,
             )

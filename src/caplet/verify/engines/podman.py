@@ -171,9 +171,9 @@ class PodmanSession:
         error = "" if observed else _error(stderr)
         return judged(
             Seen(
-                observed is not None,
-                observed,
-                error,
+                started=observed is not None,
+                observed=observed,
+                error=error,
                 exit_code=exit_code,
                 port_start=port,
                 stdout=stdout,

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.layouts import ELF, Layout, directory, encode, file, hardlink, symlink
+from tests.layouts import ELF, Layout, digest, directory, encode, file, hardlink, symlink, tar
 from tests.pack.conftest import program
 
 from caplet.cli.main import run
@@ -380,6 +380,27 @@ def test_the_input_is_replaced_on_request_only(
     del layout
 
 
+@pytest.mark.parametrize("way", ["--append", "--rewrite"])
+def test_what_is_verified(way: str, layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the page says: of a layer below, the blob is proved when it is written, the diff_id is not."""
+    below, top = tar([file("below", bytes(9000))]), tar([file("app", ELF)])
+    wrong = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64, digest(top)]}}
+    layout.image([below, top], "wrong", more=wrong)
+    assert run(["grant", "oci:web:wrong", "-q", way, "-o", "oci:out", "/app=KILL"]) == 0
+    capsys.readouterr()
+    assert run(["scan", "oci:out"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "caplet: oci:out: the content of layer 0 does not match its diff_id"
+    )
+    with open(layout.blob_path(layout.manifest("wrong")["layers"][0]["digest"]), "r+b") as blob:
+        blob.write(b"\0")
+    assert run(["grant", "oci:web:wrong", "-q", way, "-n", "/app=KILL"]) == 0
+    capsys.readouterr()
+    assert run(["grant", "oci:web:wrong", "-q", way, "-o", "oci:other", "/app=KILL"]) == 2
+    assert "a blob does not match its digest" in capsys.readouterr().err
+    assert not os.path.exists("other")
+
+
 # What is said of the program
 
 ENTRYPOINTS: dict[str, tuple[dict[str, list[str]], str, str]] = {
@@ -557,10 +578,10 @@ def test_a_report_that_is_lost_does_not_hide_what_was_written(
         )
     finally:
         os.close(out)
-    digest = Layout("out").entries()[0]["digest"]
+    written = Layout("out").entries()[0]["digest"]
     (said,) = [line for line in done.stderr.splitlines() if "note" not in line]
     why = "No space left on device" if full else "its reader is gone"
-    assert said == f"caplet: oci:out was written ({digest}), but not all of this report: {why}"
+    assert said == f"caplet: oci:out was written ({written}), but not all of this report: {why}"
     assert done.returncode == code
     assert validate(open_image("oci:out")) == []
     del layout

@@ -29,14 +29,16 @@ def command(image: str, grants: tuple[str, ...], allow_interpreter: bool, **opti
     """Give files of IMAGE just these capabilities, and write the result to OUT.
 
     PATH is absolute, in the image; links are followed. Left out, it is the program that the image's entrypoint starts.
-    CAPS is as setcap(8) has it, or names as Kubernetes has them, which means +ep. The input is not changed, nothing is
-    unpacked, and no root is needed. A file that already has its capabilities is left alone: the digest stays.
+    CAPS is as setcap(8) has it, or names as Kubernetes has them, joined by commas, which means +ep. IMAGE is not changed
+    unless --in-place lets OUT be IMAGE itself; nothing is unpacked, and no root is needed. A file that already has its
+    capabilities is left alone: the digest stays.
 
     Exit code: 0, also when there was nothing to change; 2 when it could not be done, and then nothing is written.
 
     \b
     Examples:
       caplet grant oci:web -o oci:web:granted NET_BIND_SERVICE
+      caplet grant oci:web -o oci-archive:web.tar /usr/sbin/nginx=NET_BIND_SERVICE,CHOWN
       caplet grant oci:debian -o oci:debian:2 /bin/ping=cap_net_raw+ep /usr/bin/app=cap_chown,cap_kill=p
     """
     from caplet.grant import grant

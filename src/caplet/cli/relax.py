@@ -22,7 +22,8 @@ def command(image: str, paths: tuple[str, ...], all_files: bool, **options: Any)
 
     A file with +ep does not start where one of its capabilities is not allowed: execve(2) fails with "operation not
     permitted". With +p it starts everywhere, but has its capabilities only if it raises them itself. PATH is absolute, in
-    the image; links are followed. Without PATH it is every file that has +ep. The input is not changed.
+    the image; links are followed. Without PATH it is every file that has +ep. IMAGE is not changed
+    unless --in-place lets OUT be IMAGE itself.
 
     Exit code: 0, also when there was nothing to change; 2 when it could not be done, and then nothing is written.
 

@@ -21,7 +21,7 @@ def command(image: str, paths: tuple[str, ...], all_files: bool, **options: Any)
     """Take capabilities away from files of IMAGE, and write the result to OUT.
 
     PATH is absolute, in the image; links are followed. Without PATH every file that has capabilities loses them. Set-id
-    bits stay. The input is not changed, nothing is unpacked, and no root is needed.
+    bits stay. IMAGE is not changed unless --in-place lets OUT be IMAGE itself; nothing is unpacked, and no root is needed.
 
     Exit code: 0, also when there was nothing to change; 2 when it could not be done, and then nothing is written.
 

@@ -43,4 +43,6 @@ def naming(index: int, layer: object = None) -> Iterator[None]:
         look = getattr(layer, "damage", None)
         found: ImageError | None = look() if look is not None else None
         reason = found or error
+        if f"layer {index} " in reason.message:
+            raise reason from None
         raise type(reason)(f"layer {index}: {reason.message}", reason.hint) from None

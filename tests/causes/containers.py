@@ -30,11 +30,13 @@ def file(said: str) -> File:
     """What `Example.files` says."""
     if not said.startswith("elf"):
         return File(said.encode(), mode=0o755)
-    words = said.split(None, 3)[1:]
-    content = ELF
+    words = said.split()[1:]
+    content, runpath = ELF, ""
     if words[:1] == ["needs"]:
-        content = dynamic(words[1])
-        words = words[2:]
+        name, words = words[1], words[2:]
+        if words[:1] == ["along"]:
+            runpath, words = words[1], words[2:]
+        content = dynamic(name, runpath=runpath)
     if words == ["library"]:
         return File(library(), mode=0o644)
     if words == ["setuid"]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from tests.causes.containers import explanations, image, the_container
 from tests.explain.memory import web
@@ -14,7 +16,6 @@ from caplet.remedies.remedies import WORKS, remedies_of
 from caplet.runtimes import containerd
 from caplet.runtimes.model import Since, Version
 from caplet.runtimes.node import nodes
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from caplet.causes.cause import Cause, Example

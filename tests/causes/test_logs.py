@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from caplet.causes.catalogue import CAUSES
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from caplet.causes.cause import Cause, Log
@@ -118,5 +117,4 @@ def test_patterns_stay_fast_on_endless_lines(cause: Cause) -> None:
         "[" * 4000,
     ):
         for log in cause.logs:
-            assert re.compile(log.pattern)
             log.match(text)

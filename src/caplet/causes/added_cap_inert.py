@@ -51,7 +51,7 @@ from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.fcaps_lost_in_build import lost_in_build
-from caplet.causes.lines import BIND_DENIED, MEMORY_DENIED
+from caplet.causes.lines import BIND_DENIED, MEMORY_DENIED, PING_DENIED
 from caplet.causes.loss import Place, found_in, needed
 from caplet.causes.words import listed, user
 
@@ -102,7 +102,7 @@ CAUSE = Cause(
         *BIND_DENIED,
         *MEMORY_DENIED,
         Log(r"port (?P<port>\d{1,4}) (?:is|was) already in use", "Port 80 is already in use"),
-        Log(r"\bping: .*(?:operation not permitted|are you root)", "ping: permission denied (are you root?)"),
+        *PING_DENIED,
         Log(r"open \.: permission denied", "open .: permission denied"),
         Log(
             r"perf_event_open.*(?:permission denied|operation not permitted)",

@@ -48,7 +48,7 @@ class Example:
     elf                       a static program
     elf cap_net_raw=ep        with capabilities, as text or as a raw attribute: `elf 0x0100`
     elf setuid                owned by root
-    elf needs libx.so         dynamic; capabilities may follow
+    elf needs libx.so         dynamic; `along $ORIGIN/lib`, its run path, and capabilities may follow
     elf library               a shared library
     anything else             the text itself, executable: a script
 
@@ -90,8 +90,8 @@ class Cause:
     summary: str
     """One line."""
     find: Callable[[Explanation], Iterable[Found]]
-    page: str = field(repr=False)
-    """The module's docstring: a summary, then SECTIONS."""
+    page: str | None = field(repr=False)
+    """The module's docstring: a summary, then SECTIONS. None where Python runs with -OO."""
     logs: tuple[Log, ...] = ()
     examples: tuple[Example, ...] = ()
     weight: Weight = "breaks"
@@ -104,7 +104,7 @@ class Cause:
     @property
     def text(self) -> str:
         """The page without the docstring's indentation."""
-        return inspect.cleandoc(self.page)
+        return inspect.cleandoc(self.page or "")
 
 
 def only_the_node_tells(explanation: Explanation) -> Iterable[Found]:

@@ -72,10 +72,10 @@ spec:
 
 def _find(explanation: Explanation) -> Iterator[Found]:
     for loss in found_in(explanation, Place.NOT_ASKED):
-        if loss.step is not explanation.failed or loss.step.program is None:
+        if loss.step is not explanation.failed:
             continue
         yield CAUSE.found(
-            f"{loss.path} carries {loss.step.program.file.caps}, and the bounding set lacks {loss.names}: "
+            f"{loss.path} carries {loss.carried}, and the bounding set lacks {loss.names}: "
             "execve(2) fails with EPERM before anything runs",
             loss.caps,
             loss.step,

@@ -43,7 +43,7 @@ import re
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found
-from caplet.causes.lines import BIND_DENIED
+from caplet.causes.lines import BIND_DENIED, PING_DENIED
 from caplet.causes.loss import Place, found_in, needed
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ CAUSE = Cause(
     summary="the build ran setcap, and the image's file has no capability",
     find=_find,
     page=__doc__,
-    logs=BIND_DENIED,
+    logs=(*BIND_DENIED, *PING_DENIED),
     examples=(
         Example(
             "chown after setcap",

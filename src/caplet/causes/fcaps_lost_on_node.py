@@ -40,7 +40,7 @@ Every engine. AUFS and the vfs driver of older Dockers lost attributes of their 
 from __future__ import annotations
 
 from caplet.causes.cause import Cause, only_the_node_tells
-from caplet.causes.lines import BIND_DENIED
+from caplet.causes.lines import BIND_DENIED, PING_DENIED
 
 CAUSE = Cause(
     code="CAP106",
@@ -48,5 +48,5 @@ CAUSE = Cause(
     summary="the node's copy of the image has lost its file capabilities",
     find=only_the_node_tells,
     page=__doc__,
-    logs=BIND_DENIED,
+    logs=(*BIND_DENIED, *PING_DENIED),
 )

@@ -39,7 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found
-from caplet.causes.lines import BIND_DENIED
+from caplet.causes.lines import BIND_DENIED, PING_DENIED
 from caplet.causes.loss import Place, found_in, needed
 
 if TYPE_CHECKING:
@@ -77,6 +77,6 @@ CAUSE = Cause(
     summary="the file's capability is inheritable only, and since 2022 engines let nothing be inherited",
     find=_find,
     page=__doc__,
-    logs=BIND_DENIED,
+    logs=(*BIND_DENIED, *PING_DENIED),
     examples=(Example("+ei", POD, {"/usr/bin/web": "elf cap_net_raw=ei"}, {"Entrypoint": ["/usr/bin/web"]}),),
 )

@@ -84,6 +84,12 @@ BIND_DENIED = (
 )
 """bind(2) of a port below ip_unprivileged_port_start fails with EACCES, as servers say it."""
 
+PING_DENIED = (
+    Log(r"\bping: .*(?:operation not permitted|are you root)", "ping: permission denied (are you root?)"),
+    Log(r"\bping: socktype: SOCK_RAW", "ping: socktype: SOCK_RAW"),
+)
+"""socket(2) of SOCK_RAW without CAP_NET_RAW, as ping says it."""
+
 MEMORY_DENIED = (
     Log(
         r"ibv_\w+.*(?:ENOMEM|cannot allocate memory)",

@@ -90,6 +90,12 @@ class Loss:
         """Of the step's program."""
         return program(self.step)
 
+    @property
+    def carried(self) -> str:
+        """What that file carries, as getcap prints it."""
+        caps = self.step.program.file.caps if self.step.program is not None else None
+        return str(caps) if isinstance(caps, FileCaps) else "nothing"
+
 
 def losses(explanation: Explanation) -> tuple[Loss, ...]:
     """Of a container that starts: what its last program should have in effect and has not."""

@@ -37,7 +37,7 @@ Every runtime; a setting of the node. Volumes of CSI drivers and hostPath may ha
 from __future__ import annotations
 
 from caplet.causes.cause import Cause, only_the_node_tells
-from caplet.causes.lines import BIND_DENIED
+from caplet.causes.lines import BIND_DENIED, PING_DENIED
 
 CAUSE = Cause(
     code="CAP114",
@@ -45,5 +45,5 @@ CAUSE = Cause(
     summary="the program is on a nosuid mount, where file capabilities do not count",
     find=only_the_node_tells,
     page=__doc__,
-    logs=BIND_DENIED,
+    logs=(*BIND_DENIED, *PING_DENIED),
 )

@@ -49,10 +49,10 @@ from caplet.causes.words import program
 from caplet.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from caplet.image.secure import Lost, Secure
     from collections.abc import Iterator
 
     from caplet.explain.explanation import Explanation, Step
+    from caplet.image.secure import Lost, Secure
 
 POD = """\
 apiVersion: v1

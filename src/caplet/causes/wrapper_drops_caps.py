@@ -74,10 +74,9 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     for loss in found_in(explanation, Place.WRAPPER):
         before = explanation.executions[explanation.executions.index(loss.step) - 1]
-        assert loss.step.program is not None
         yield CAUSE.found(
             f"{loss.names}: {program(before)} carries no capabilities and so has none; under no_new_privs {loss.path}, "
-            f"which carries {loss.step.program.file.caps}, can gain nothing over it",
+            f"which carries {loss.carried}, can gain nothing over it",
             loss.caps,
             loss.step,
             needed(explanation, loss.caps),

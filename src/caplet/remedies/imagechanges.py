@@ -8,7 +8,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from caplet.image.interpreters import runs
+from caplet.image.interpreters import Runs, runs
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.kernel.filecaps import FileCaps
 from caplet.remedies.podchanges import allowing
@@ -85,7 +85,7 @@ def grant_the_chain(explanation: Explanation) -> Iterator[Proposal]:
     """Give it to each wrapper before the last program as well: under no_new_privs none may lose it."""
     wanted = _wanted(explanation)
     steps = explanation.executions
-    if not wanted or len(steps) < 2 or any(map(_is_interpreter, steps)):
+    if not wanted or len(steps) < 2 or any(map(_runs_scripts, steps)):
         return
     yield from _granted(explanation, wanted, list(steps), Gives.WRAPPER)
 
@@ -230,5 +230,11 @@ def _last(explanation: Explanation) -> Step | None:
 
 
 def _is_interpreter(step: Step) -> bool:
+    """What it does itself is to run something else: a shell, an interpreter, an init."""
+    return _runs_scripts(step) or step.program is None or runs(step.program.file.path) is not None
+
+
+def _runs_scripts(step: Step) -> bool:
     """A capability on a shell or an interpreter is one for every script."""
-    return step.program is None or len(step.program.chain) > 1 or runs(step.program.file.path) is not None
+    program = step.program
+    return program is None or len(program.chain) > 1 or runs(program.file.path) is Runs.SCRIPTS

@@ -24,6 +24,7 @@ RECORDED = [json.loads(line) for line in (Path(__file__).parent / "kubectl.jsonl
 REFUSED_HERE = (
     "found unexpected ':'",  # libyaml does not take `[a:]`, go-yaml reads the string "a:"
     "a byte order mark within the text",  # kubectl takes it for the first character of a key
+    "a comma behind a tag",  # `[!foo, 1]`: kubectl takes the comma for a part of the tag
     "already set in map",  # `1: a` and `"1": b`: kubectl takes one of them, not always the same
     "a key is a mapping or a sequence",  # `[]: 1`: kubectl reads the list and forgets the rest
 )
@@ -69,4 +70,4 @@ def test_as_kubectl(row: dict[str, Any]) -> None:
 
 def test_the_record_is_there() -> None:
     assert len(RECORDED) > 900
-    assert sum("here" in row for row in RECORDED) < 25
+    assert sum("here" in row for row in RECORDED) < 30

@@ -34,6 +34,8 @@ MAX_KEPT_LENGTH = 40
 
 PARSER: Any = getattr(yaml.cyaml, "CParser", None) if yaml.__with_libyaml__ else yaml.SafeLoader
 """libyaml, which go-yaml is a port of; PyYAML's own parser where PyYAML was built without it."""
+QUESTION = "a word within brackets ends there for kubectl: put it in quotes"
+"""go-yaml scannerc.go yaml_parser_scan_plain_scalar; libyaml 0.2.2 and later read on."""
 TWICE = "kubectl apply takes the last of the two and says nothing"
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
@@ -54,6 +56,8 @@ class _Open:
 
     value: dict[str, Any] | list[Any]
     anchor: _Anchor | None
+    flow: bool
+    """Within brackets or braces."""
     key: str | None = None
     """The key whose value comes next."""
     merge: bool = False
@@ -81,6 +85,7 @@ class _Reader:
         self.count = 0
         """What go-yaml calls decodeCount."""
         self.escapes = "\\/" in text
+        self.questions = "?" in text
         self.aliased = 0
         """aliasCount: those of them that aliases brought."""
 
@@ -143,7 +148,7 @@ class _Reader:
     def open(self, stack: list[_Open], event: Any, value: dict[str, Any] | list[Any]) -> None:
         if len(stack) >= MAX_DEPTH:
             raise self.error(event.start_mark.line, f"more than {MAX_DEPTH} levels of nesting")
-        stack.append(_Open(value, self.anchor(event, value)))
+        stack.append(_Open(value, self.anchor(event, value), bool(event.flow_style)))
         self.counted(1, event)
 
     def close(self, done: _Open) -> Any:
@@ -157,6 +162,8 @@ class _Reader:
         if self.count > MAX_NODES:
             self.counted(0, event)
         text = event.value
+        if self.questions and "?" in text and not event.style and stack and stack[-1].flow:
+            raise self.error(event.start_mark.line, "did not find expected ',' or ']' before '?'", QUESTION)
         if event.style or event.tag is not None or text not in _KEPT:
             text = self.resolved(event, stack)
         else:
@@ -170,6 +177,8 @@ class _Reader:
         try:
             if self.escapes and event.style == '"':
                 self.check_escapes(event)
+            if event.tag is not None and stack and stack[-1].flow:
+                self.check_tag(event)
             value = resolved(event)
         except InvalidInput as error:
             if stack and stack[-1].expects_key and event.value.endswith(_NOT_FINITE):
@@ -185,6 +194,11 @@ class _Reader:
         text = self.text[event.start_mark.index : event.end_mark.index]
         if any(match[0] == "\\/" for match in _ESCAPE.finditer(text)):
             raise InvalidInput("found unknown escape character")
+
+    def check_tag(self, event: Any) -> None:
+        """`[!tag, a]` is one item to go-yaml, whose tags have commas."""
+        if not event.value and not event.style and self.text[event.end_mark.index :].startswith(","):
+            raise InvalidInput("a comma behind a tag")
 
     def anchor(self, event: Any, value: Any) -> Any:
         if event.anchor is None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from caplet.report.setnames import SetNames
 
 
+SHOWN_OF_DIGEST = 12
+"""Hexadecimal digits, as docker shortens them."""
+
+
 def verdict(explanation: Explanation, names: SetNames) -> str:
     """`inert: starts, without NET_BIND_SERVICE, which it asks for`."""
     return f"{explanation.verdict.value}: {_outcome(explanation, names)}"
@@ -198,20 +202,13 @@ def identity(explanation: Explanation) -> str:
 
 
 def image_name(explanation: Explanation) -> str:
-    """Its reference and the head of its digest."""
+    """Its reference, and the head of its digest where that does not say it."""
     image = explanation.image
     name = (image.reference if image is not None else "") or explanation.container.image or "(none)"
     if image is None or image.digest is None:
         return name
-    digest = str(image.digest)
-    if "@" in name:
-        return name
-    algorithm, _, value = digest.partition(":")
-    return f"{name}@{algorithm}:{value[:SHOWN_OF_DIGEST]}"
-
-
-SHOWN_OF_DIGEST = 12
-"""Hexadecimal digits, as docker and crane shorten them."""
+    algorithm, _, value = str(image.digest).partition(":")
+    return name if value in name else f"{name} ({algorithm}:{value[:SHOWN_OF_DIGEST]})"
 
 
 def title(explanation: Explanation) -> str:

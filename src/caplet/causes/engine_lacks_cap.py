@@ -25,7 +25,8 @@ they refuse the names, or leave them out of ALL.
 
 ## Where
 
-Docker before 23.0, containerd 1.4, CRI-O before 1.21; runc before 1.0.0-rc93; every engine on Linux before 5.8.
+Docker before 23.0, containerd 1.4, CRI-O before 1.21; runc before 1.0.0-rc93; every engine on Linux before 5.8. gVisor's runsc leaves NET_RAW out unless it
+runs with `--net-raw`.
 
 ## References
 

@@ -113,3 +113,22 @@ def test_nodes_that_agree_are_told_of_once() -> None:
     lines = list(report(judged(web(STRICT), PLAIN, "containerd:1.6,containerd:1.7,podman"), 100))
     assert sum(line.startswith("verdict") for line in lines) == 1
     assert any("on containerd:1.6, containerd:1.7" in line for line in lines)
+
+
+def test_a_name_of_megabytes_is_cut() -> None:
+    from dataclasses import replace
+
+    (one,) = CASES["exec-fails"]()
+    name = "\u202ex" * 1_000_000
+    pod = replace(one.explanation.pod, name=name, namespace=name)
+    container = replace(one.explanation.container, name=name, image=name)
+    changed = replace(one.explanation, pod=pod, container=container, notes=(name,))
+    text = "\n".join(report([replace(one, explanation=changed)], 80))
+    assert 2_000 < len(text) < 20_000
+
+
+def test_ports_of_one_answer_are_one_line() -> None:
+    ports = "[{containerPort: 80}, {containerPort: 443}, {containerPort: 8080}]"
+    text = "\n".join(report(judged(web(STRICT, ports=ports), PLAIN)))
+    assert "port      :80, :443 cannot be bound: " in text
+    assert "8080" not in text

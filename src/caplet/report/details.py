@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from caplet.report.cells import cells, wrap
 from caplet.report.colour import Look
 from caplet.report.formula import SHORT, formula
-from caplet.report.printable import printable
+from caplet.report.printable import shown
 from caplet.report.setnames import SetNames
 from caplet.report.table import SETS, rows, table
 from caplet.report.verdicts import STYLES, WORKS
@@ -49,7 +49,7 @@ def heading(explanation: Explanation, on: str, width: int | None, look: Look) ->
         f"on {on}",
     )
     line = ""
-    for part in (printable(part) for part in parts if part):
+    for part in (shown(part) for part in parts if part):
         if line and width is not None and cells(f"{line}  {part}") > width:
             yield from _bold(line, width, look)
             line = f"    {part}"
@@ -115,7 +115,7 @@ class _Labels:
     def __call__(self, label: str, text: str, style: Style = "") -> Iterator[str]:
         for said, instead in self.instead.items():
             text = text.replace(said, instead)
-        for place, line in enumerate(wrap(printable(text), self.width)):
+        for place, line in enumerate(wrap(shown(text), self.width)):
             first = label if place == 0 else ""
             yield (
                 self.look.paint(first, "dim") + " " * (LABEL - len(first)) + self.look.paint(line, style)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from caplet.report.cells import cells, wrap
 from caplet.report.picture import short
-from caplet.report.printable import printable
+from caplet.report.printable import shown
 
 if TYPE_CHECKING:
     from caplet.report.picture import Cell, Field, Lane, Picture
@@ -127,7 +127,7 @@ def _place(field: Field, x: int, middle: int, arrow: Arrow | None) -> Place:
 
 def _lines(text: str, full: str, x: int, y: int, most: int, *, bottom: bool = False) -> tuple[Text, ...]:
     """Broken to lines: around y, or ending there."""
-    lines = wrap(printable(text), NAME_CELLS)
+    lines = wrap(shown(text), NAME_CELLS)
     if len(lines) > most:
         lines = [*lines[: most - 1], _cut(" ".join(lines[most - 1 :]), NAME_CELLS)]
     start = y - LINE * (len(lines) - 1) // (1 if bottom else 2)

@@ -19,7 +19,7 @@ from caplet.report.drawing import draw
 from caplet.report.formula import formula
 from caplet.report.matrix import code_of, rows_of
 from caplet.report.picture import picture
-from caplet.report.printable import printable
+from caplet.report.printable import shown
 from caplet.report.setnames import SetNames
 from caplet.report.table import SETS, rows
 from caplet.report.verdicts import STYLES
@@ -194,7 +194,7 @@ def _template() -> Template:
 
 def _shown(value: object) -> object:
     """What is put into the page, before its markup is escaped."""
-    return printable(value) if type(value) is str else value
+    return shown(value) if type(value) is str else value
 
 
 def _trusted(text: str) -> object:

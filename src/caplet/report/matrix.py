@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.report.cells import cells, wrap
-from caplet.report.printable import printable
+from caplet.report.printable import shown
 from caplet.report.verdicts import STYLES, WORKS
 from caplet.report.words import title
 
@@ -59,7 +59,7 @@ def rows_of(judged: Sequence[Judged]) -> list[tuple[str, dict[str, Judged]]]:
     for one in judged:
         explanation = one.explanation
         key = (id(explanation.pod.document), explanation.container.path)
-        name = printable(f"{title(explanation)} {explanation.container.name}")
+        name = shown(f"{title(explanation)} {explanation.container.name}")
         found.setdefault(key, (name, {}))[1][explanation.node.name] = one
     return list(found.values())
 

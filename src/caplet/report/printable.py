@@ -24,6 +24,16 @@ def printable(text: str | bytes) -> str:
     )
 
 
+MAX_SHOWN = 2000
+"""Characters of one name or message: what an image or a manifest says may have megabytes."""
+
+
+def shown(text: str) -> str:
+    """Printable, and without the middle where it is longer than anyone reads."""
+    text = printable(text[: MAX_SHOWN * 2] + text[-MAX_SHOWN:] if len(text) > MAX_SHOWN * 3 else text)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]} ... {text[-MAX_SHOWN // 2 :]}"
+
+
 def _escape(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: one undecodable byte

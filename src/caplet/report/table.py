@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.report.cells import cells, pad, wrap
-from caplet.report.printable import printable
+from caplet.report.printable import shown
 from caplet.report.words import step_title, why
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def rows(explanation: Explanation, causes: Sequence[Found], names: SetNames) -> 
 
 def _row(step: Step, explanation: Explanation, causes: Sequence[Found], names: SetNames) -> Row:
     codes = tuple(f"{found.cause.code} {found.cause.name}" for found in causes if found.step is step)
-    title, reason = printable(step_title(step)), printable(why(step, explanation, names))
+    title, reason = shown(step_title(step)), shown(why(step, explanation, names))
     if step.after is None:
         return Row(
             title,

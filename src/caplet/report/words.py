@@ -175,7 +175,12 @@ def ports(explanation: Explanation, *, who: bool = True) -> tuple[str, ...]:
     if explanation.final is None:
         return ()
     why = explanation.port_start_why if who else ""
-    return tuple(f"{_port(explanation, port)}{f' ({why})' if why else ''}" for port in explanation.ports)
+    alike: dict[str, list[str]] = {}
+    for port in explanation.ports:
+        alike.setdefault(_port(explanation, port), []).append(f":{port}")
+    return tuple(
+        f"{', '.join(those)} {answer}{f' ({why})' if why else ''}" for answer, those in alike.items()
+    )
 
 
 def _port(explanation: Explanation, port: int) -> str:
@@ -190,7 +195,7 @@ def _port(explanation: Explanation, port: int) -> str:
         reason = f"ports below {explanation.port_start} need NET_BIND_SERVICE in effect"
     else:
         reason = "the first port that needs no capability is not known"
-    return f":{port} {answer}: {reason}"
+    return f"{answer}: {reason}"
 
 
 def identity(explanation: Explanation) -> str:

@@ -30,7 +30,7 @@ _ESCAPE = re.compile(
 MAX_DIGITS = 400
 """Characters of a number; the largest float64 has 309 digits."""
 
-MAX_VALUES = 4_000_000
+MAX_VALUES = 2_000_000
 """Commas and opening brackets of one stream: what is to be built is known before it is; ten thousand running Pods."""
 READ = 4
 """Bytes that consumeWhitespace reads at once, and must find."""
@@ -115,11 +115,10 @@ def without_halves(text: str) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
         for key, _ in pairs:
-            if key in seen:
+            if key not in found:
                 raise Refused(f"key {key!r} already set in map")
-            seen.add(key)
+            del found[key]
     return found
 
 

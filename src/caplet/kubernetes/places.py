@@ -83,7 +83,7 @@ def _node(next_event: Callable[[], Any], line: int) -> Located:
     while True:
         event = next_event()
         count += 1
-        if count > 2 * MAX_NODES:  # a collection has two events
+        if count > 2 * MAX_NODES:  # a collection has two events; only JSON has more
             raise InvalidInput("too large")
         start, end = _place(event.start_mark, line), _place(event.end_mark, line)
         if isinstance(event, yaml.CollectionStartEvent):

@@ -197,7 +197,7 @@ class _Reader:
 
     def check_tag(self, event: Any) -> None:
         """`[!tag, a]` is one item to go-yaml, whose tags have commas."""
-        if not event.value and not event.style and self.text[event.end_mark.index :].startswith(","):
+        if not event.value and not event.style and self.text.startswith(",", event.end_mark.index):
             raise InvalidInput("a comma behind a tag")
 
     def anchor(self, event: Any, value: Any) -> Any:

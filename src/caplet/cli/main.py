@@ -24,12 +24,15 @@ COMMANDS = {
     "cause": "what is known of a cause by its code: what you see, why, proof, fix",
     "completion": "print the script that completes caplet's words in bash, zsh or fish",
     "demo": "the whole story on this machine in ten seconds",
+    "explain": "which capabilities each program of a Pod will hold, why, and what mends it",
     "grant": "give a file of an image its capabilities",
     "pack": "make an image from a static binary, with its capabilities",
     "relax": "let a file start where its capabilities are not allowed: +ep becomes +p",
     "run": "run a Pod's container on this kernel exactly as the node would",
     "scan": "list the file capabilities and set-id files of an image",
     "strip": "take file capabilities out of an image",
+    "verify": "a Pod's container on this machine's real engines: predicted against observed",
+    "why": "from a log line or a live Pod to its cause and what mends it",
 }
 """Command and what `caplet --help` says of it. The module is `caplet.cli.NAME`, its click command `command`."""
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from caplet.image.config import ImageConfig
-    from caplet.image.node import Node
+    from caplet.image.node import Directory, Node
     from caplet.image.passwd import User
-    from caplet.image.rootfs import Resolved, Rootfs
+    from caplet.image.rootfs import Resolved
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where the image's environment has no PATH (containerd pkg/oci/spec.go, defaultUnixEnv)."""

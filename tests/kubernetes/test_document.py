@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caplet.errors import InvalidInput
@@ -29,6 +29,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@settings(deadline=None)
 def test_json_is_yaml(value: Any) -> None:
     found = documents(json.dumps({"value": value}), "x.json")
     assert found[0].data == {"value": value}
@@ -204,6 +205,7 @@ def test_what_a_merge_brings_stands_where_it_was_written() -> None:
     st.lists(st.sampled_from(["a: 1\n", "---\n", "--- # c\n", "b: |\n  x\n", "\r\n", "é: ü\r\n", "# c\n"])),
     st.integers(1, 7),
 )
+@settings(deadline=None)
 def test_blocks_may_end_anywhere(lines: list[str], size: int) -> None:
     """Whole or in pieces: the same documents with the same places."""
     data = "".join(lines).encode()

@@ -60,7 +60,7 @@ def cut(text: str, document: Document, path: Path) -> str:
     st.dictionaries(TEXT, JSON, min_size=1, max_size=4),
     st.sampled_from(["block", "flow", "json", "indented"]),
 )
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_every_place_leads_back_to_its_value(data: dict[str, Any], style: str) -> None:
     if style == "json":
         text = json.dumps(data, ensure_ascii=False)
@@ -89,7 +89,7 @@ def read_or_refuse(text: str | bytes) -> Reading:
 
 @pytest.mark.parametrize("text", [WHOLE, json.dumps(yaml.safe_load(WHOLE)), f"{WHOLE}---\n{WHOLE}"])
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_mutated_manifest_is_read_or_refused(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text)))
@@ -101,7 +101,7 @@ def test_a_mutated_manifest_is_read_or_refused(text: str, data: st.DataObject) -
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_bytes_are_read_or_refused(data: bytes) -> None:
     read_or_refuse(data)
 
@@ -129,7 +129,7 @@ def objects_of(kind: str, depth: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(objects_of("PodSpec", 3))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_right_names_with_wrong_values(spec: dict[str, Any]) -> None:
     spec = {"containers": [{"name": "a"}]} | spec
     text = json.dumps({"kind": "Pod", "spec": spec})

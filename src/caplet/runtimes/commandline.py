@@ -23,6 +23,7 @@ from caplet.runtimes.model import SecurityContext
 
 if TYPE_CHECKING:
     from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.runtimes.engine import ImageAccount
 
 
 def security_context(pod: PodSpec, container: Container) -> SecurityContext:
@@ -41,6 +42,15 @@ def security_context(pod: PodSpec, container: Container) -> SecurityContext:
         readonly_paths=kubelet.READONLY_PATHS,
         seccomp=kubelet.seccomp(pod, container, default="RuntimeDefault"),
     )
+
+
+def additional_gids(user: str, account: ImageAccount, asked: tuple[int, ...]) -> tuple[int, ...]:
+    """The groups of `--group-add` and, where no group is named beside the user, those that /etc/group names for it.
+
+    moby/sys/user GetExecUser, which Docker and Podman share; containerd's CRI looks them up either way.
+    """
+    own = (account.gid,) if user.partition(":")[2] else account.groups
+    return tuple(dict.fromkeys((*own, *asked)))
 
 
 def user_string(sc: SecurityContext, image_user: str) -> str:

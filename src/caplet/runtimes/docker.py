@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from caplet.kernel.caps import Cap, Caps
 from caplet.runtimes import kubelet
-from caplet.runtimes.commandline import user_string
+from caplet.runtimes.commandline import additional_gids, user_string
 from caplet.runtimes.containerd import DEFAULT_CAPS
 from caplet.runtimes.engine import Engine
 from caplet.runtimes.model import LinuxCapabilities, Refused, Since, User, Version, oci_names
@@ -174,7 +174,9 @@ def spec(
         request,
         image,
         user=User(
-            account.uid, account.gid, tuple(dict.fromkeys((*account.groups, *request.supplemental_groups)))
+            account.uid,
+            account.gid,
+            additional_gids(user_string(request, image.user), account, request.supplemental_groups),
         ),
         capabilities=granted,
         sysctl=sysctls(kubelet.sysctls(pod), version, host_network=bool(pod.host_network)),

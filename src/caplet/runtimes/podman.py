@@ -7,15 +7,16 @@ security.go); names and algebra: containers/common pkg/capabilities. Of a Podman
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caplet.kernel.caps import Cap, Caps
 from caplet.runtimes import kubelet
-from caplet.runtimes.commandline import user_string
+from caplet.runtimes.commandline import additional_gids, user_string
 from caplet.runtimes.containerd import DEFAULT_CAPS as DOCKERS
 from caplet.runtimes.engine import Engine
 from caplet.runtimes.model import LinuxCapabilities, Refused, Since, User, Version, oci_names
-from caplet.runtimes.template import PING_GROUP_RANGE, fill
+from caplet.runtimes.template import DEFAULT_MOUNTS, PING_GROUP_RANGE, fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,6 +41,12 @@ say otherwise: `default_capabilities`."""
 
 DEBIANS = _ELEVEN
 """What Debian 12's /usr/share/containers/containers.conf names (golang-github-containers-common 0.50.1), for its 4.3."""
+
+MOUNTS = tuple(
+    replace(mount, options=(*mount.options, "noexec")) if mount.destination == "/dev" else mount
+    for mount in DEFAULT_MOUNTS
+)
+"""As the others, but for a /dev from which nothing can be executed (measured with 4.3.1)."""
 
 ROOT_INHERITABLE = Since(((Version(1), True), (Version(4, 0, 3), False)))
 """Whether root has what is granted inheritable too: CVE-2022-27649."""
@@ -122,10 +129,10 @@ def _merged(
 
 
 def _normalized(names: Iterable[str]) -> tuple[str, ...] | Refused:
-    """NormalizeCapabilities."""
+    """NormalizeCapabilities. An empty name never gets there: to --cap-add and --cap-drop it is an empty list."""
     known = oci_names(Caps.all())
     normalized = []
-    for given in names:
+    for given in filter(None, names):
         name = given.upper()
         if name != "ALL" and not name.startswith("CAP_"):
             name = f"CAP_{name}"
@@ -176,10 +183,15 @@ def spec(
         request,
         image,
         user=User(
-            account.uid, account.gid, tuple(dict.fromkeys((*account.groups, *request.supplemental_groups)))
+            account.uid,
+            account.gid,
+            additional_gids(user, account, request.supplemental_groups)
+            if user
+            else request.supplemental_groups,
         ),
         capabilities=granted,
         sysctl=sysctls(kubelet.sysctls(pod), host_network=bool(pod.host_network)),
+        mounts=MOUNTS,
     )
 
 

@@ -78,6 +78,7 @@ def fill(
     capabilities: LinuxCapabilities,
     sysctl: Mapping[str, str],
     user_ns: PodUserNamespace | None = None,
+    mounts: tuple[Mount, ...] = DEFAULT_MOUNTS,
 ) -> Spec:
     """The whole of it around what engines differ in."""
     own, _ = kubelet.environment(container)
@@ -96,7 +97,7 @@ def fill(
         hostname="" if host_network else hostname,
         host_network=host_network,
         sysctl=sysctl,
-        mounts=DEFAULT_MOUNTS,
+        mounts=mounts,
         masked_paths=() if request.privileged else request.masked_paths,
         readonly_paths=() if request.privileged else request.readonly_paths,
         user_ns=user_ns,

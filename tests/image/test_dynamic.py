@@ -38,9 +38,14 @@ def some_files() -> Iterator[tuple[Path, bytes]]:
     random.Random(1).shuffle(found)
     left = SAMPLES
     for path in found:
-        if left and path.is_file() and (data := path.read_bytes()).startswith(b"\x7fELF"):
+        if left and path.is_file() and is_loadable(data := path.read_bytes()):
             left -= 1
             yield path, data
+
+
+def is_loadable(data: bytes) -> bool:
+    """Neither an object file nor something else."""
+    return data.startswith(b"\x7fELF") and data[16:18] in (b"\2\0", b"\3\0")
 
 
 def by_pyelftools(data: bytes) -> tuple[object, ...]:

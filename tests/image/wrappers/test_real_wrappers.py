@@ -161,7 +161,8 @@ def credentials() -> Credentials:
 
 def follow(argv: list[str], cred: Credentials) -> Traced:
     """Step by step until /bin/true."""
-    files, calls = HostFiles(), []
+    files = HostFiles()
+    calls: list[Syscall] = []
     step = Executes(tuple(argv), env=ENV)
     for _ in range(5):
         program = find_program(files, step.argv, step.env, step.working_dir)

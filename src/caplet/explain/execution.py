@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from caplet.errors import InvalidInput
 from caplet.explain.arithmetic import arithmetic
 from caplet.explain.explanation import Doubt, Step
+from caplet.image.interpreters import runs
 from caplet.image.passwd import User
 from caplet.image.program import may_execute
-from caplet.image.wrappers.follow import next_argv
 from caplet.image.wrappers.model import Executes, Nothing, Unknown
 from caplet.kernel.credentials import Denied
 from caplet.kernel.filecaps import FileCaps
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from caplet.explain.facts import ImageFacts
     from caplet.image.program import Link, Program
     from caplet.image.secure import Secure
-    from caplet.image.wrappers.model import SetcapAtRunTime
+    from caplet.image.wrappers.model import Next, SetcapAtRunTime
     from caplet.kernel.credentials import Credentials
     from caplet.kernel.execve import Program as KernelProgram
     from caplet.kernel.syscalls import Syscall
@@ -59,9 +59,7 @@ class Execution:
         """The entrypoint, what each program is known to execute, and where that ends the programs that are said to follow."""
         process = self.spec.process
         left = list(then)
-        following: Executes | Unknown | Nothing = Executes(
-            process.args, env=process.env, working_dir=process.cwd
-        )
+        following: Next = Executes(process.args, env=process.env, working_dir=process.cwd)
         while len(self.steps) <= MAX_PROGRAMS:
             if not isinstance(following, Executes):
                 if left and self.steps[-1].program is not None and left[0] == self.steps[-1].program.argv:
@@ -75,14 +73,20 @@ class Execution:
             if program is None:
                 return
             cred = self.steps[-1].after
-            following = next_argv(
-                program, program.argv, following.env, self.image.files, cred, following.working_dir
-            )
+            following = self._next(program, following, cred)
             self.setcaps += following.setcaps
             self.notes += following.notes
         self.doubts.append(
             Doubt(f"what runs behind {MAX_PROGRAMS} programs that execute one another", "--then PROGRAM")
         )
+
+    def _next(self, program: Program, now: Executes, cred: Credentials | None) -> Next:
+        """What it executes, where its name is one of a program that executes others."""
+        if len(program.chain) == 1 and runs(program.file.path) is None:
+            return Nothing()
+        from caplet.image.wrappers.follow import next_argv  # reads shell scripts: takes its time to load
+
+        return next_argv(program, program.argv, now.env, self.image.files, cred, now.working_dir)
 
     def _end(self, last: Unknown | Nothing) -> None:
         """Nothing more is known to be executed."""

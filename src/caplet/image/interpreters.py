@@ -19,15 +19,18 @@ class Runs(Enum):
 
 
 _SCRIPTS = re.compile(
-    rb"(?:a|ba|da|fi|k|mk|pdk|t?c|z|r)?sh|busybox|toybox|env"
+    rb"(?:a|ba|rba|da|fi|k|mk|pdk|t?c|z|r|pw)?sh|nu|busybox(?:[.]\w+)?|toybox|coreutils|env|execlineb"
     rb"|(?:python|pypy|perl|ruby|php|php-fpm|php-cgi|lua|luajit|tclsh|wish|guile|erl|julia|Rscript)[0-9.]*"
     rb"|node|nodejs|bun|deno|java|dotnet|mono|beam\.smp|[gmn]?awk|sed|make|R"
 )
 """Shells, interpreters and virtual machines, by the last component of the path; many have their version in it."""
 
 _PROGRAMS = re.compile(
-    rb"tini|tini-static|dumb-init|catatonit|docker-init|s6-\w+|runit|runsv|supervisord|su-exec|gosu|setpriv|sudo|su|doas"
-    rb"|capsh|nice|timeout|chroot|chpst|setsid|nohup|stdbuf|xargs|ld\.so|ld-linux[\w.-]*|ld-musl-[\w.-]+"
+    rb"(?:tini|dumb-init|catatonit|gosu|su-exec)(?:[-_][\w.-]+)?|(?:docker|podman|openrc|runit)-init|systemd|s6-[\w-]+"
+    rb"|runit|runsv|runsvdir|supervisord|circusd|forego|honcho|monit|with-contenv"
+    rb"|setpriv|sudo|su|doas|runuser|capsh|chpst|setuidgid|envuidgid|softlimit|pgrphack|setlock|envdir"
+    rb"|start-stop-daemon|nice|ionice|chrt|taskset|numactl|timeout|time|chroot|setsid|nohup|stdbuf|setarch|unshare|nsenter|xargs"
+    rb"|ld[.]so|ld-linux[\w.-]*|ld-musl-[\w.-]+"
 )
 """Init programs, those that change the user, and the dynamic loader called as a command."""
 

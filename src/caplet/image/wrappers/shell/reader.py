@@ -50,6 +50,8 @@ MAX_ROUNDS = 64
 MAX_CALLS = 30
 """Functions, sourced files and eval within one another."""
 MAX_ENDS = 256
+MAX_NESTED = 100
+"""Commands within commands that are followed, calls of functions counted: Python's stack holds some 150."""
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Reader:
         self._children: list[list[State]] = []
         """Subshells that are being followed, and the states in which they end."""
         self._steps = 0
+        self._nested = 0
 
     # Surroundings, for expansion
 
@@ -154,6 +157,14 @@ class Reader:
         self._steps += 1
         if self._steps > MAX_STEPS:
             raise Undecided(f"{self.label} has too many commands to follow", DECIDE)
+        if self._nested == MAX_NESTED:
+            raise Undecided(f"{self.label} nests commands more than {MAX_NESTED} deep", DECIDE)
+        self._nested += 1
+        after = self._followed(node, state)
+        self._nested -= 1
+        return after
+
+    def _followed(self, node: Node, state: State) -> State | None:
         match node:
             case Simple():
                 return self._failed(node.line, self._simple(node, state))

@@ -96,6 +96,28 @@ def test_its_words(add: tuple[str, ...], drop: tuple[str, ...], version: Version
         assert docker.capabilities(context, 0, every, version) == Refused("Docker", message)
 
 
+@pytest.mark.parametrize(
+    ("add", "drop", "expected"),
+    [
+        (("net_raw",), ("all",), Caps.of(Cap.NET_RAW)),
+        (("NET_RAW",), ("NET_RAW",), DEFAULT),
+        (("ALL",), ("ALL",), Caps()),
+        (("ALL",), ("CHOWN",), Caps.all(Cap.AUDIT_READ) - Caps.of(Cap.CHOWN)),
+        (("CAP_NET_RAW",), (), 'Unknown capability to add: "CAP_CAP_NET_RAW"'),
+        ((), ("CAP_NET_RAW",), 'Unknown capability drop: "CAP_NET_RAW"'),
+    ],
+)
+def test_add_and_drop_before_19_03(add: tuple[str, ...], drop: tuple[str, ...], expected: Caps | str) -> None:
+    """By the source of v18.09.9."""
+    context = SecurityContext(add_capabilities=add, drop_capabilities=drop)
+    found = docker.capabilities(context, 0, ALL, Version(18, 9, 9))
+    if isinstance(expected, str):
+        assert found == Refused("Docker", expected)
+    else:
+        assert isinstance(found, LinuxCapabilities)
+        assert runc.caps_of(found.bounding) == expected
+
+
 def test_20_10_knows_none_of_linux_5_8_and_does_not_ask_what_it_has_itself() -> None:
     context = SecurityContext(add_capabilities=("ALL",))
     found = capabilities(context, version=OLD, every=ALL - Caps.of(Cap.SYS_RESOURCE))

@@ -130,6 +130,16 @@ def test_fargate_refuses(own: str, spec: str, message: str) -> None:
     assert forbid(node, one, one.containers[0]) == Refused("EKS Fargate", message)
 
 
+def test_autopilot_applies_the_default_seccomp_profile() -> None:
+    node, one = parse("gke-autopilot"), pod("{capabilities: {drop: [ALL]}}")
+    admitted = node.admit(one, one.containers[0])
+    assert isinstance(admitted, Admitted)
+    assert admitted.changes == ("seccompProfile RuntimeDefault",)
+    request = node.request(one, one.containers[0], "7")
+    assert isinstance(request, SecurityContext)
+    assert request.seccomp == "RuntimeDefault"
+
+
 def test_fargate_lets_the_default_capabilities_pass() -> None:
     node = parse("eks-fargate")
     one = pod("{capabilities: {add: [NET_BIND_SERVICE], drop: [ALL]}, allowPrivilegeEscalation: false}")

@@ -96,9 +96,9 @@ def capabilities(
     """
     last = LAST_CAP.at(version)
     every = Caps.all(last) if last < max(Cap) else every
-    if (refused := _refused(sc, every, version)) is not None:
-        return refused
-    names = oci_names(every) if sc.privileged else _tweaked(sc, every, defaults)
+    names = _TWEAK.at(version)(sc, every, version, defaults)
+    if isinstance(names, Refused):
+        return names
     inheritable = names if INHERITABLE.at(version) else ()
     if uid != 0 and not NON_ROOT_KEEPS.at(version):
         return LinuxCapabilities(bounding=names, inheritable=inheritable)
@@ -113,7 +113,11 @@ def _refused(sc: SecurityContext, every: Caps, version: Version) -> Refused | No
     return None
 
 
-def _tweaked(sc: SecurityContext, every: Caps, defaults: Caps) -> tuple[str, ...]:
+def _tweaked(sc: SecurityContext, every: Caps, version: Version, defaults: Caps) -> tuple[str, ...] | Refused:
+    if (refused := _refused(sc, every, version)) is not None:
+        return refused
+    if sc.privileged:
+        return oci_names(every)
     add, drop = _prefixed(sc.add_capabilities), _prefixed(sc.drop_capabilities)
     if "ALL" in add:
         return tuple(name for name in oci_names(every) if name not in drop)
@@ -121,6 +125,30 @@ def _tweaked(sc: SecurityContext, every: Caps, defaults: Caps) -> tuple[str, ...
         return tuple(dict.fromkeys(add))
     kept = [name for name in oci_names(defaults) if name not in drop]
     return tuple(dict.fromkeys([*kept, *add]))
+
+
+def _tweaked_before_19_03(
+    sc: SecurityContext, every: Caps, _version: Version, defaults: Caps
+) -> tuple[str, ...] | Refused:
+    """daemon/caps/utils.go of v18.09.9: no prefix, names judged at start only, and all of both ALL is nothing."""
+    if sc.privileged:
+        return oci_names(every)
+    known = oci_names(every)
+    add, drop = ([f"CAP_{name}" for name in names] for names in (sc.add_capabilities, sc.drop_capabilities))
+    for name in drop:
+        if name.upper() not in {*known, "CAP_ALL"}:
+            return Refused("Docker", f'Unknown capability drop: "{name.removeprefix("CAP_")}"')
+    upper = [name.upper() for name in drop]
+    base = known if "CAP_ALL" in map(str.upper, add) else oci_names(defaults)
+    names = [] if "CAP_ALL" in upper else [name for name in base if name not in upper]
+    for name in add:
+        if name.upper() not in {*known, "CAP_ALL"}:
+            return Refused("Docker", f'Unknown capability to add: "{name}"')
+        names += [name.upper()] if name.upper() != "CAP_ALL" else []
+    return tuple(dict.fromkeys(names))
+
+
+_TWEAK = Since(((Version(17), _tweaked_before_19_03), (Version(19, 3), _tweaked)))
 
 
 def _unknown(names: Iterable[str], every: Caps, version: Version) -> str | None:

@@ -3,14 +3,17 @@
 
 Texts as in CrowdStrike/falcon-helm#310 (2024-09), SumoLogic/sumologic-kubernetes-collection#3437 (2023-12: `CAP_CHOWN` is
 denied where CHOWN would pass) and dragonflydb/dragonfly#1516 (2023-07). A cluster may allow more: NET_ADMIN with
---workload-policies=allow-net-admin, others by a WorkloadAllowlist.
+--workload-policies=allow-net-admin, others by a WorkloadAllowlist. The default seccomp profile is applied to all: Google Cloud,
+"About seccomp in GKE" (2025).
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from caplet.kubernetes.podspec import SeccompProfile
 from caplet.runtimes.admission import Admitted
 from caplet.runtimes.model import Refused
 
@@ -37,7 +40,17 @@ def admit(pod: PodSpec, container: Container) -> Admitted | Refused:
         violations.setdefault(f"[denied by autogke-{constraint}]", []).append(text)
     if violations:
         return Refused("GKE Autopilot", _HEAD + json.dumps(violations, separators=(",", ":")))
-    return Admitted(container)
+    own, notes = container.security_context, []
+    if own.seccomp_profile is None and pod.security_context.seccomp_profile is None:
+        container = replace(
+            container, security_context=replace(own, seccomp_profile=SeccompProfile("RuntimeDefault", None))
+        )
+        notes.append("seccompProfile RuntimeDefault")
+    if not {name.upper() for name in (*own.add, *own.drop)} & {"ALL", "NET_RAW"}:
+        notes.append(
+            "whether NET_RAW is among the default capabilities is not published: grep CapBnd /proc/1/status in a container"
+        )
+    return Admitted(container, tuple(notes))
 
 
 def _capabilities(pod: PodSpec) -> Iterator[tuple[str, str]]:

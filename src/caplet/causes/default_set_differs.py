@@ -66,6 +66,8 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     node = explanation.node
     for loss in found_in(explanation, Place.OTHER_DEFAULT):
+        if loss.step is not explanation.failed:
+            continue
         yield CAUSE.found(
             f"{loss.path} demands {loss.names}, which is in the default set of containerd and Docker, "
             f"not in that of {node.engine.title} {node.engine_version}: execve(2) fails with EPERM",

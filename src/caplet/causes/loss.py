@@ -6,6 +6,7 @@ Read off the sets before and after each step of an Explanation. Each place is an
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -97,6 +98,11 @@ class Loss:
         return str(caps) if isinstance(caps, FileCaps) else "nothing"
 
 
+LATELY = 16
+"""Explanations whose losses are remembered: every cause asks for those of the same one."""
+
+
+@functools.lru_cache(maxsize=LATELY)
 def losses(explanation: Explanation) -> tuple[Loss, ...]:
     """Of a container that starts: what its last program should have in effect and has not."""
     if explanation.failed is not None or not explanation.executions or explanation.doubts:
@@ -106,6 +112,7 @@ def losses(explanation: Explanation) -> tuple[Loss, ...]:
     return _grouped(explanation, missed(explanation), _place)
 
 
+@functools.lru_cache(maxsize=LATELY)
 def denials(explanation: Explanation) -> tuple[Loss, ...]:
     """Of a program that does not start: what its file demands and the bounding set lacks."""
     failed = explanation.failed
@@ -163,10 +170,14 @@ def _place(explanation: Explanation, cap: int) -> tuple[Place, Step]:
 
 def _not_granted(explanation: Explanation, cap: int) -> Place:
     """Why the bounding set lacks it."""
-    own = explanation.container.security_context
+    request = explanation.request
+    if request is None:
+        return Place.NOT_ASKED
     name = cap.name if isinstance(cap, Cap) else str(cap)
-    add, drop = ([bare(one) for one in names] for names in (own.add, own.drop))
-    spelled = [one for one in own.add if bare(one) == name]
+    add, drop = (
+        [bare(one) for one in names] for names in (request.add_capabilities, request.drop_capabilities)
+    )
+    spelled = [one for one in request.add_capabilities if bare(one) == name]
     if spelled:
         if any(_in_config(one) in explanation.ignored for one in spelled):
             return Place.MISSPELLED
@@ -175,7 +186,7 @@ def _not_granted(explanation: Explanation, cap: int) -> Place:
         if name in drop:
             return Place.DROPPED
         return Place.ALL_DROPPED if "ALL" in drop else Place.ENGINE_LACKS
-    if own.privileged:
+    if request.privileged:
         return Place.ENGINE_LACKS
     by_default = cap in containerd.DEFAULT_CAPS and name not in drop and "ALL" not in drop
     return Place.OTHER_DEFAULT if by_default else Place.NOT_ASKED

@@ -42,7 +42,7 @@ from caplet.causes.fcaps_lost_in_build import lost_in_build
 from caplet.causes.lines import BIND_DENIED
 from caplet.causes.loss import Place, found_in
 from caplet.causes.words import user
-from caplet.kernel.caps import Cap
+from caplet.kernel.caps import Cap, Caps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def _find(explanation: Explanation) -> Iterator[Found]:
         start = explanation.port_start or 1024
         yield CAUSE.found(
             f"port {ports}: free ports start at {start}, {user(explanation)} is not allowed to bind it, and nothing gives it NET_BIND_SERVICE",
-            loss.caps,
+            Caps.of(Cap.NET_BIND_SERVICE),
             loss.step,
         )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.cases import AtMost, Goal, Ratio
+from bench.cases import AtMost, Goal, Ratio, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,6 +78,14 @@ def wall_ratios(samples: list[Sample], others: list[Sample]) -> list[float]:
     return [one.wall / other.wall for one, other in zip(samples, others, strict=False)]
 
 
+def _taken(case: Measured, way: str, less: str) -> list[float]:
+    """Seconds of wall time round by round, without those of another way."""
+    walls = [one.wall for one in case.samples.get(way, [])]
+    if not less:
+        return walls
+    return [one - other.wall for one, other in zip(walls, case.samples.get(less, []), strict=False)]
+
+
 def _goals(cases: Iterable[Measured]) -> str:
     rows = [row for case in cases for goal in case.goals for row in _verdict(case, goal)]
     return _table(("case", "goal", "measured", ""), rows)
@@ -94,6 +102,11 @@ def _verdict(case: Measured, goal: Goal) -> Iterator[tuple[str, ...]]:
             text = f"{way}: {field} at most {_mb(bound)} MB"
             value = max(getattr(sample, field) for sample in samples) if samples else None
             said = f"{_mb(int(value))} MB" if value is not None else ""
+        case Seconds(way, bound, less):
+            text = f"{way} at most {_seconds(bound)} s" + (f" more than {less}" if less else "")
+            taken = _taken(case, way, less)
+            value = median(taken) if taken else None
+            said = f"{_seconds(value)} s" if value is not None else ""
     verdict = "not measured" if value is None else "reached" if value <= goal.bound else "**missed**"
     yield case.title, text, said, verdict
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench import peers
-from bench.cases import AtMost, Goal, Ratio
+from bench.cases import AtMost, Goal, Ratio, Seconds
 from bench.images import Image, Layer
 from bench.measure import Sample
 
@@ -98,4 +98,5 @@ def _case(data: dict[str, Any]) -> Measured:
 
 
 def _goal(data: dict[str, Any]) -> Goal:
-    return Ratio(**data) if "other" in data else AtMost(**data)
+    kind: type[Goal] = Ratio if "other" in data else AtMost if "field" in data else Seconds
+    return kind(**data)

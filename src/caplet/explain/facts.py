@@ -11,7 +11,6 @@ from caplet.errors import InvalidInput
 from caplet.image.node import CAPABILITY
 from caplet.image.program import find_program
 from caplet.image.rootfs import MAX_LINKS, NotFound, Resolved
-from caplet.image.secure import lost_when_secure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +56,8 @@ class ImageFacts:
         key = (path, tuple(one for one in env if one.startswith("LD_")), cwd)
         found = self.secures.get(key)
         if found is None:
+            from caplet.image.secure import lost_when_secure  # reads ELF and the loader's cache: takes its time to load
+
             try:
                 found = lost_when_secure(self.files, path, env, cwd)
             except InvalidInput as error:

@@ -56,7 +56,7 @@ class ImageFacts:
         key = (path, tuple(one for one in env if one.startswith("LD_")), cwd)
         found = self.secures.get(key)
         if found is None:
-            from caplet.image.secure import lost_when_secure  # reads ELF and the loader's cache: takes its time to load
+            from caplet.image.secure import lost_when_secure  # takes its time to load
 
             try:
                 found = lost_when_secure(self.files, path, env, cwd)

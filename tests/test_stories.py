@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.causes.containers import image, the_container
+from tests.causes.more import assert_no_more
 from tests.stories import STORIES, Story, World
 
 from caplet.causes.catalogue import CAUSES, causes_of
 from caplet.explain.container import explain
-from caplet.kernel.caps import NO_CAPS
 from caplet.remedies.remedies import WORKS, remedies_of
 from caplet.runtimes.node import nodes
 
 if TYPE_CHECKING:
     from caplet.explain.explanation import Explanation
-    from caplet.kernel.caps import Caps
 
 BY_ROW = pytest.mark.parametrize("story", STORIES, ids=lambda story: f"{story.row} {story.source}")
 
@@ -81,7 +80,7 @@ def test_a_remedied_container_has_no_cause(story: Story) -> None:
 def test_no_remedy_gives_more_than_was_asked(story: Story) -> None:
     before = explained(story.world)
     for remedy in remedies_of(before):
-        _no_superset(before, remedy.explanation)
+        assert_no_more(before, remedy.explanation)
 
 
 @BY_ROW
@@ -91,30 +90,6 @@ def test_what_ended_it_ends_it_here(story: Story) -> None:
     after = explained(story.fixed)
     assert after.verdict in WORKS
     assert codes(after, "breaks") == set()
-
-
-def _no_superset(before: Explanation, after: Explanation) -> None:
-    """Capabilities: what was asked for, or what the program's file demands. Privileges: none that was not there."""
-    asked = before.asked | _demanded(before)
-    ports = any(port < 1024 for port in before.ports)
-    assert after.asked <= asked or (ports and after.asked.names() == ("NET_BIND_SERVICE",))
-    was, now = before.container.security_context, after.container.security_context
-    assert not now.privileged or was.privileged
-    assert was.allow_privilege_escalation is not False or now.allow_privilege_escalation is False
-    assert not after.pod.host_network or before.pod.host_network
-    assert after.final is not None
-    if before.final is not None:
-        assert after.final.euid == before.final.euid
-    else:
-        assert after.final.euid != 0 or (before.created is None or before.created.euid == 0)
-    if before.created is not None and after.created is not None:
-        assert after.created.caps.bounding <= before.created.caps.bounding | asked
-        assert after.final.caps.effective <= before.created.caps.bounding | asked
-
-
-def _demanded(explanation: Explanation) -> Caps:
-    failed = explanation.failed
-    return NO_CAPS if failed is None or failed.arithmetic is None else failed.arithmetic.missing
 
 
 def test_no_story_is_lost() -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.causes.containers import image, the_container
+from tests.causes.more import assert_no_more
 from tests.explain.memory import web
 
 from caplet.causes.catalogue import causes_of
 from caplet.explain.container import explain
 from caplet.explain.explanation import Verdict
 from caplet.kernel.caps import NO_CAPS
-from caplet.remedies.remedies import WORKS
+from caplet.remedies.remedies import WORKS, remedies_of
 from caplet.runtimes.node import nodes
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def _pods() -> list[tuple[PodSpec, Container]]:
     ]
 
 
-def _explanations(program: int) -> Iterator[Explanation]:
+def _explanations(program: int, sample: int = SAMPLE) -> Iterator[Explanation]:
     files, argv = PROGRAMS[program]
     facts = image(files, {"Entrypoint": list(argv), "User": "1000"})
     every = list(itertools.product(_pods(), NODES))
-    for (pod, container), node in random.Random(program).sample(every, min(SAMPLE, len(every))):
+    for (pod, container), node in random.Random(program).sample(every, sample):
         yield explain(pod, container, facts, node)
 
 
@@ -112,3 +113,16 @@ def test_what_breaks_has_one_cause_and_what_works_none(program: int) -> None:
             for one in breaking:
                 caps |= one.caps
             assert lost <= caps, said
+
+
+@pytest.mark.parametrize("program", range(len(PROGRAMS)), ids=lambda number: " ".join(PROGRAMS[number][1]))
+def test_a_remedy_ends_the_cause_and_gives_no_more_than_was_asked(program: int) -> None:
+    for explanation in _explanations(program, SAMPLE // 4):
+        for remedy in remedies_of(explanation):
+            left = [one for one in causes_of(remedy.explanation) if one.weight == "breaks"]
+            said = (explanation.container.security_context, str(explanation.node), remedy.title)
+            assert not [one for one in left if one.cause.code not in BESIDE], said
+            try:
+                assert_no_more(explanation, remedy.explanation)
+            except AssertionError as error:
+                raise AssertionError(said) from error

@@ -56,7 +56,7 @@ def test_keeps_to_the_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "on", ["all", "containerd:1.6+crun,openshift,gke-autopilot,eks-fargate,containerd+runsc"]
+    "on", ["all", "containerd:1.6+crun,openshift,gke-autopilot,eks-fargate+containerd:1.7,containerd+runsc"]
 )
 @pytest.mark.parametrize(
     "security",

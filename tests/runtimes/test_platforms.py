@@ -35,6 +35,8 @@ from caplet.runtimes.platforms import PLATFORMS, forbid
         ("openshift:nonroot-v2:4.18", "CRI-O 1.31.13 / crun 1.16.1", "1.31"),
         ("openshift:restricted-v2", "CRI-O 1.36.3 / crun 1.27.1", "1.36"),
         ("gke:1.35+containerd:2.1", "containerd 2.1.9 / runc 1.3.6", "1.35"),
+        ("eks-fargate:1.30+containerd:1.7", "containerd 1.7.34 / runc 1.3.6", "1.30"),
+        ("eks-fargate+containerd:1.7", "containerd 1.7.34 / runc 1.3.6", "1.35"),
         ("gke:1.33+runsc", "containerd 2.0.10 / runsc 20260817.0", "1.33"),
     ],
 )
@@ -62,6 +64,7 @@ def test_every_row_is_of_known_engines_and_has_a_source() -> None:
     [
         ("gke:1.36", "what runs on GKE 1.36 is not known; the nearest that is: gke:1.33", "gke:1.36+containerd:2.1; kubectl get nodes -o wide"),
         ("openshift:3.11", "what runs on OpenShift (restricted-v2) 3.11 is not known", "oc get node -o wide"),
+        ("eks-fargate:1.30", "what runs on EKS Fargate is not published", "eks-fargate:1.30+containerd:1.7; kubectl get nodes -o wide"),
         ("gke-autopilt", "unknown engine 'gke-autopilt'; did you mean gke-autopilot?", "eks-fargate"),
         ("gke:x", "not a version: 'x'", ""),
         ("kind+cron", "kind with 'cron'", "+containerd"),
@@ -126,7 +129,7 @@ def test_autopilot_lets_pass(name: str) -> None:
 )  # fmt: skip
 def test_fargate_refuses(own: str, spec: str, message: str) -> None:
     """The words of kubernetes-sigs/aws-efs-csi-driver#589 and #1329, frappe/helm#182, kubernetes/ingress-nginx#4888."""
-    node, one = parse("eks-fargate"), pod(own, spec=spec)
+    node, one = parse("eks-fargate+containerd:1.7"), pod(own, spec=spec)
     assert forbid(node, one, one.containers[0]) == Refused("EKS Fargate", message)
 
 
@@ -141,7 +144,7 @@ def test_autopilot_applies_the_default_seccomp_profile() -> None:
 
 
 def test_fargate_lets_the_default_capabilities_pass() -> None:
-    node = parse("eks-fargate")
+    node = parse("eks-fargate+containerd:1.7")
     one = pod("{capabilities: {add: [NET_BIND_SERVICE], drop: [ALL]}, allowPrivilegeEscalation: false}")
     assert node.admit(one, one.containers[0]) == Admitted(one.containers[0])
 

@@ -27,7 +27,7 @@ IMAGE = ImageConfig({"architecture": "amd64", "os": "linux", "config": {"Cmd": [
         ("crio", "{}", "", 1024, "CRI-O 1.36.3 sets no"),
         ("crio", SETS_80, "", 80, "the Pod sets"),
         ("docker:20.10", "{}", "", 0, "Docker 20.10.27 sets"),
-        ("docker:19.03", "{}", "", 1024, "Docker 19.3.15 sets no"),
+        ("docker:19.03", "{}", "", 1024, "Docker 19.03.15 sets no"),
         ("docker", "{}", "hostNetwork: true", None, "hostNetwork"),
         ("podman", "{}", "", 1024, "Podman 5.8.2 sets no"),
         ("k3s:1.30.0", "{}", "", 0, "k3s has containerd set"),

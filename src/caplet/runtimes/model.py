@@ -48,13 +48,13 @@ class Version:
 
     @property
     def line(self) -> str:
-        """The releases that it is one of: `2.1`."""
-        return f"{self.major}.{self.minor}"
+        """The releases that it is one of: `2.1`. Docker's of 2017 to 2019 are a year and a month: `18.09`."""
+        return f"{self.major}.{self.minor:02}" if 17 <= self.major <= 19 else f"{self.major}.{self.minor}"
 
     def __str__(self) -> str:
         if self.candidate != FINAL:
-            return f"{self.major}.{self.minor}.{self.patch}-rc{self.candidate}"
-        return f"{self.major}.{self.minor}" + (f".{self.patch}" if self.patch else "")
+            return f"{self.line}.{self.patch}-rc{self.candidate}"
+        return self.line + (f".{self.patch}" if self.patch else "")
 
 
 @dataclass(frozen=True, slots=True)

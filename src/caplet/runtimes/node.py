@@ -309,7 +309,7 @@ def _known() -> str:
 def _row(platform: Platform, number: str) -> Row | None:
     """The newest row that the number begins, or of its line the last one that is not newer; none where nothing is known."""
     if not number:
-        return platform.rows[-1]
+        return platform.rows[-1] if platform.rows else None
     version = Version.parse(number)
     given = number.count(".") + 1
     line = [row for row in platform.rows if row.release.major == version.major]
@@ -321,6 +321,11 @@ def _row(platform: Platform, number: str) -> Row | None:
 
 
 def _unknown_row(platform: Platform, number: str) -> InvalidInput:
+    if not platform.rows:
+        return InvalidInput(
+            f"what runs on {platform.title} is not published",
+            f"say it, {_written(platform.name, number[:20])}+containerd:1.7; {platform.find_out}",
+        )
     version = Version.parse(number)
     near = min(platform.rows, key=lambda row: _distance(row.release, version))
     known = ", ".join(dict.fromkeys(row.release.line for row in platform.rows))
@@ -330,11 +335,10 @@ def _unknown_row(platform: Platform, number: str) -> InvalidInput:
     )
 
 
-def _kubernetes(platform: Platform, number: str) -> Version:
-    """Of a release without a row: the number itself, where the platform counts as Kubernetes does; else the newest."""
-    version = Version.parse(number)
+def _kubernetes(platform: Platform, number: str) -> Version | None:
+    """Of a release without a row: the number itself, where the platform counts as Kubernetes does; else to be chosen."""
     counts_alike = all(row.release == row.kubernetes for row in platform.rows)
-    return version if counts_alike else platform.rows[-1].kubernetes
+    return Version.parse(number) if number and counts_alike else None
 
 
 def _runtime_release(runtime: OCIRuntime, number: str) -> Version:

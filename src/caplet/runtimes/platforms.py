@@ -49,7 +49,7 @@ class Platform:
     """As `--on` takes it: `openshift:nonroot-v2` has one behind a colon."""
     title: str
     rows: tuple[Row, ...]
-    """Oldest first."""
+    """Oldest first; none where no source says what runs there."""
     source: str
     """Of the admission."""
     admit: Admission = unchanged
@@ -231,8 +231,8 @@ EKS = Platform(
 EKS_FARGATE = Platform(
     name="eks-fargate",
     title="EKS Fargate",
-    rows=_EKS,
-    source="see fargate.py",
+    rows=(),
+    source="see fargate.py; its nodes say that they run containerd, and AWS publishes no list of releases",
     admit=fargate.admit,
     admission="fargate-scheduler",
 )

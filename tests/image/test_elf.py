@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caplet.errors import InvalidInput
-from caplet.image.elf import Elf, read_elf
+from caplet.image.elf import Elf, names_no_loader, read_elf
 from caplet.programs import shipped
 
 if TYPE_CHECKING:
@@ -266,3 +266,14 @@ def test_a_damaged_program_is_read_or_refused(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(program)))
     with contextlib.suppress(InvalidInput):
         read(bytes(program[:cut]))
+
+
+def test_a_program_without_a_loader_is_told_by_its_first_page() -> None:
+    with open("/bin/true", "rb") as file:
+        dynamic = file.read(4096)
+    with open(shipped.path("http"), "rb") as file:
+        static = file.read(4096)
+    assert not names_no_loader(dynamic)
+    assert names_no_loader(static)
+    assert not names_no_loader(static[:70])
+    assert not names_no_loader(b"#!/bin/sh")

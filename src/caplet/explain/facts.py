@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
+from caplet.image.elf import names_no_loader
 from caplet.image.node import CAPABILITY
 from caplet.image.program import find_program
 from caplet.image.rootfs import MAX_LINKS, NotFound, Resolved
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_REMEMBERED = 1 << 20
 """Bytes of one file that are kept: passwd, group, scripts and heads of programs, not the programs."""
+
+HEAD = 4096
+"""Bytes of a program that are looked at first: its program headers stand behind the ELF header."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,20 +60,27 @@ class ImageFacts:
         key = (path, tuple(one for one in env if one.startswith("LD_")), cwd)
         found = self.secures.get(key)
         if found is None:
-            from caplet.image.secure import lost_when_secure  # takes its time to load
-
-            try:
-                found = lost_when_secure(self.files, path, env, cwd)
-            except InvalidInput as error:
-                found = error
-            self.secures[key] = found
+            found = self.secures[key] = self._secure(path, env, cwd)
         if isinstance(found, InvalidInput):
             raise found
         return found
 
+    def _secure(self, path: bytes, env: tuple[str, ...], cwd: str) -> Secure | InvalidInput:
+        from caplet.image.secure import Secure, lost_when_secure  # takes its time to load
+
+        try:
+            head = self.files.read(self.files.resolve(path).node, HEAD)
+            if names_no_loader(head):
+                return Secure()
+            return lost_when_secure(self.files, path, env, cwd)
+        except InvalidInput as error:
+            return error
+
     def with_attributes(self, attributes: Mapping[bytes, bytes | None]) -> ImageFacts:
         """The image as it would be with other file capabilities: raw attributes by path without links, None for no attribute."""
-        return ImageFacts(self.config, _Changed(self.files, dict(attributes)), self.reference, None)
+        changed = _Changed(self.files, dict(attributes))
+        # Attributes decide neither who a user is nor where libraries are.
+        return ImageFacts(self.config, changed, self.reference, secures=self.secures, accounts=self.accounts)
 
 
 class Remembering:

@@ -7,6 +7,7 @@ ELF: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html. What makes a
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from dataclasses import dataclass
@@ -152,6 +153,15 @@ def _architecture(ident: bytes, bits: int, order: str) -> str:
     if kind == ET_DYN and entry == 0:
         raise InvalidInput("not a program, but a shared library (.so): it has no entry point")
     return found
+
+
+def names_no_loader(head: bytes) -> bool:
+    """Whether the program headers, as far as they are in a program's first bytes, have no PT_INTERP: the kernel alone starts it."""
+    try:
+        bits, order = _class_and_order(head)
+        return all(segment.type != PT_INTERP for segment in _segments(io.BytesIO(head), head, bits, order))
+    except (InvalidInput, struct.error):
+        return False
 
 
 def _segments(file: BinaryIO, ident: bytes, bits: int, order: str) -> Iterator[_Segment]:

@@ -128,15 +128,13 @@ class Opener:
 
 
 class Loader(Protocol):
-    """One C library's loader in one image."""
+    """One C library's loader in one image: `find` gives where it finds what an object needs, `is_own` whether it is that itself."""
 
     name: str
 
-    def find(self, name: bytes, needed_by: Object, *, secure: bool) -> Found | None:
-        """Where it finds what one object needs."""
+    def find(self, name: bytes, needed_by: Object, *, secure: bool) -> Found | None: ...
 
-    def is_own(self, name: bytes) -> bool:
-        """Whether the loader itself is what is needed: it need not be found."""
+    def is_own(self, name: bytes) -> bool: ...
 
 
 _ORIGIN = re.compile(rb"\$(?:ORIGIN(?![A-Za-z0-9_])|\{ORIGIN\})")

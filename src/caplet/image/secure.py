@@ -98,7 +98,8 @@ def lost_when_secure(
     if resolved.node.size > MAX_FILE:
         return Secure("unknown", notes=(f"{os.fsdecode(resolved.path)} is too large to be read",))
     program = Object(resolved.path, read_dynamic(files.read(resolved.node)))
-    variables = dict(one.partition("=")[::2] for one in env if "=" in one)
+    split = (one.partition("=") for one in env)
+    variables = {name: value for name, equals, value in split if equals}
     opener = Opener(files, os.fsencode(working_dir))
     if program.dynamic.interpreter is None:
         return Secure()

@@ -238,6 +238,74 @@ def test_names_that_release_files_have() -> None:
     assert isinstance(step(image(), "busybox", "env", "app"), Executes)
 
 
+def test_one_program_for_all_of_coreutils() -> None:
+    made: dict[str | bytes, File | bytes] = {"/usr/bin/coreutils": ELF, "/bin/app": ELF}
+    made["/usr/bin/env"] = File(b"#!/usr/bin/coreutils --coreutils-prog-shebang=env\n", 0o755)
+    made["/entry"] = File(b"#!/usr/bin/env app\n", 0o755)
+    found = step(Rootfs.of(made), "/usr/bin/env", "-i", "app", "x")
+    assert isinstance(found, Executes)
+    assert found.argv == ("app", "x")
+    found = step(Rootfs.of(made), "/entry", "y")
+    assert isinstance(found, Executes)
+    assert found.argv == ("app", "/entry", "y")
+
+
+OR_THE_PROGRAM = """
+if [ "${1#-}" != "${1}" ] || [ -z "$(command -v "${1}")" ]; then
+  set -- app "$@"
+fi
+exec "$@"
+"""
+SETTINGS_AND_DIRECTORIES = """
+. /settings
+: "${WEB_DIR:=/srv}"
+for e in "${!WEB_@}"; do
+  if [[ "$e" == *_DIR ]] && [[ "${!e}" == /* ]]; then
+    dir="${!e}"
+    while [ "$dir" != "$(dirname "$dir")" ]; do
+      dir="$(dirname "$dir")"
+      if [ -d "$dir" ]; then break; fi
+    done
+  fi
+done
+exec web -DFOREGROUND "$@"
+"""
+HOOKS = """
+if [ "$1" = web ]; then
+  if find /hooks -mindepth 1 -print -quit | read v; then
+    find /hooks -follow -type f | sort -V | while read -r f; do
+      case "$f" in
+        *.envsh) . "$f" ;;
+        *.sh) "$f" ;;
+      esac
+    done
+  fi
+fi
+exec "$@"
+"""
+SHAPES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "a file for the program": (OR_THE_PROGRAM, ("x.js",), ("app", "x.js")),
+    "options for the program": (OR_THE_PROGRAM, ("-e", "1"), ("app", "-e", "1")),
+    "another command": (OR_THE_PROGRAM, ("web", "-x"), ("web", "-x")),
+    "settings in a file, directories from variables": (
+        SETTINGS_AND_DIRECTORIES,
+        ("-x",),
+        ("web", "-DFOREGROUND", "-x"),
+    ),
+    "hooks in a directory": (HOOKS, ("web",), ("web",)),
+    "an init before it": ('exec tini -g -- app "$@"', ("-a",), ("tini", "-g", "--", "app", "-a")),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_other_shapes_of_entrypoints(name: str) -> None:
+    text, args, expected = SHAPES[name]
+    files = image(entry=f"#!/bin/bash\nset -e\n{text}\n", settings="export WEB_USER=web\n")
+    found = step(files, "/entry", *args, cred=web())
+    assert isinstance(found, Executes)
+    assert (found.argv, found.certain) == (expected, True)
+
+
 def test_s6_overlay_starts_the_cmd_where_there_is_one() -> None:
     files = image(init="#!/bin/sh -e\nexec /package/admin/s6-overlay/libexec/preinit\n")
     assert isinstance(step(files, "/init", "app"), Nothing | Executes)

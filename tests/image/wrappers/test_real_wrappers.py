@@ -183,7 +183,7 @@ def trace(strace: str, argv: list[str], log: Path) -> Traced:
     """The calls of the process that executes /bin/true in the end, and of those before it."""
     subprocess.run(
         [strace, "-f", "-qq", "-s", "200", "-o", log, "-e", f"trace={TRACED}", "-e", "signal=none", *argv],
-        env=dict(one.split("=", 1) for one in ENV),
+        env={"PATH": ENV[0].removeprefix("PATH="), "SHELL": "/bin/sh"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=20,

@@ -54,6 +54,7 @@ WRAPPERS: dict[str, Wrapper] = {
     **shell.WRAPPERS,
 }
 
+_COREUTILS = "--coreutils-prog-shebang="
 _DECORATED = re.compile(
     r"(tini|dumb-init|gosu|su-exec|catatonit)(?:-static)?(?:[-_](?:muslc?|linux|v?[0-9][0-9.]*|amd64|arm64|x86_64|aarch64|armhf|"
     r"arm|i386|ppc64le|ppc64el|s390x|riscv64))*"
@@ -100,7 +101,10 @@ def _invocation(
 ) -> Invocation:
     seen = argv_of_interpreter(program, argv, env, files)
     name = os.fsdecode(program.file.path).rpartition("/")[2]
-    if name in MULTI_CALL:
+    if name == "coreutils" and len(seen) > 1 and seen[1].startswith(_COREUTILS):
+        # A script of one line stands for each program (coreutils 8.30 and later, src/coreutils.c, as Red Hat's images have it).
+        name, seen = seen[1].removeprefix(_COREUTILS), seen[2:]
+    elif name in MULTI_CALL:
         applet = seen[0].rpartition("/")[2].removeprefix("-")
         if applet in MULTI_CALL and len(seen) > 1:
             seen = seen[1:]

@@ -58,6 +58,8 @@ class Executes:
     working_dir: str = "/"
     forks: bool = False
     """A child executes it, while the wrapper stays as it is."""
+    certain: bool = True
+    """False where a condition that run time decides may also let it end by itself. Ends with an error do not count."""
     user: str = ""
     """The user that the wrapper was told to become, as it was told: `gosu redis`."""
     why: str = ""

@@ -101,7 +101,7 @@ def _function(
         state.set(name, value)
     if body is None:
         return _unread(reader, node, f"calls {words[0]}, a function that is defined in two ways", state)
-    return reader.call(body, words[1:], state)
+    return reader.call(words[0], body, words[1:], state)
 
 
 def _unread(reader: Reader, node: Simple, what: str, state: State) -> State:
@@ -130,7 +130,7 @@ def _exec(
         state.status = 0
         return state
     if isinstance(args[0], Several) and len(args) == 1 and not str(args[0]).startswith("$@"):
-        args = [Unsure(args[0])]
+        args[0] = Unsure(args[0])
     env = {} if clean else state.environment
     for one in _ways(args, state):
         reader.end(node.line, state.copy(), tuple(one), env | assigned)
@@ -373,7 +373,7 @@ def _eval(
     text = " ".join(words[1:])
     if not all(known(word) for word in words):
         return _unread(reader, node, f"evaluates {text}", state)
-    return reader.inline(text, state, node.line)
+    return reader.script(text, state, node.line)
 
 
 def _source(

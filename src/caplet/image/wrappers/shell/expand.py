@@ -36,16 +36,19 @@ _GLOB = re.compile(r"[*?]|\[.+\]|\{[^{}]*(?:,|\.\.)[^{}]*\}")
 
 
 class Surroundings(Protocol):
-    """What expansion asks of the reader."""
+    """What expansion asks of the reader.
+
+    `name` is $0; `substitute` gives the output of a command, without the newlines at its end; `special` UID, EUID, BASH_SOURCE
+    and their like, None for an ordinary name; `functions` the calls that led here, the innermost first, as FUNCNAME has them.
+    """
 
     name: str
-    """$0."""
 
-    def substitute(self, command: Command, state: State) -> str:
-        """The output of a command, without the newlines at its end."""
+    def substitute(self, command: Command, state: State) -> str: ...
 
-    def special(self, name: str, state: State) -> str | None:
-        """UID, EUID, BASH_SOURCE, ...; None for an ordinary name."""
+    def special(self, name: str, state: State) -> str | None: ...
+
+    def functions(self) -> tuple[str, ...]: ...
 
 
 class Unset(Exception):
@@ -127,14 +130,16 @@ def _split(value: str, state: State) -> list[str]:
 
 def _is_list(part: Parameter, *, quoted: bool) -> bool:
     """It stands for any number of fields."""
-    whole = part.name == "@" or part.subscript == "@"
+    whole = part.name == "@" or part.subscript == "@" or part.operator == "!@"
     if part.operator == "len" or (whole and part.operator in ("?", ":-", "-", ":+", "+")):
         return False
     return whole or (not quoted and part.operator == "" and (part.name == "*" or part.subscript == "*"))
 
 
 def _list_of(part: Parameter, state: State, around: Surroundings) -> tuple[str, ...]:
-    """What `$@`, `${array[@]}` and `${@:2}` stand for."""
+    """What `$@`, `${array[@]}` and `${@:2}` stand for; `${!prefix@}` is left open."""
+    if part.operator == "!@":
+        return (Several(part.text),)
     if part.name in ("@", "*"):
         values = state.parameters
     elif part.name in state.arrays:
@@ -246,7 +251,7 @@ def _parameter(part: Parameter, state: State, around: Surroundings) -> str:
             return value or "" if value is None or known(value) else value
         case "len":
             if part.name in ("@", "*") or part.subscript in ("@", "*"):
-                return _count(part, state)
+                return _count(part, state, around)
             return Unsure(part.text) if value is not None and not known(value) else str(len(value or ""))
         case ":-" | "-" | ":=" | "=" | ":?" | "?" | ":+" | "+":
             return _default(part, value, state, around)
@@ -263,6 +268,8 @@ def _parameter(part: Parameter, state: State, around: Surroundings) -> str:
 def _subscripted(part: Parameter, state: State, around: Surroundings) -> str | None:
     if part.name == "BASH_SOURCE":
         return around.special(part.name, state) if part.subscript == "0" else Unsure(part.text)
+    if part.name == "FUNCNAME" and re.fullmatch(r"\d{1,3}", part.subscript or ""):
+        return (dict(enumerate(around.functions()))).get(int(part.subscript or 0))
     if part.name not in state.arrays:
         whole = variable(part.name, state, around)
         if part.subscript in ("0", "@", "*"):
@@ -279,7 +286,9 @@ def _subscripted(part: Parameter, state: State, around: Surroundings) -> str | N
     return array[place] if -len(array) <= place < len(array) else None
 
 
-def _count(part: Parameter, state: State) -> str:
+def _count(part: Parameter, state: State, around: Surroundings) -> str:
+    if part.name == "FUNCNAME":
+        return str(len(around.functions()))
     values = state.parameters if part.name in ("@", "*") else state.arrays.get(part.name)
     if values is None or any(isinstance(one, Several) for one in values):
         return Unsure(part.text)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caplet.image.wrappers.model import Executes, Next, Nothing, SetcapAtRunTime, Unknown, Unsure, as_environ
@@ -163,6 +163,7 @@ class Candidate:
     env: Mapping[str, str]
     working_dir: str
     forks: bool
+    certain: bool = True
 
 
 def answer(script: str, ends: list[End]) -> Next:
@@ -178,7 +179,9 @@ def answer(script: str, ends: list[End]) -> Next:
         return Nothing(f"{script} executes no other program", setcaps, notes)
     programs = {str(one.argv[0]) for one in distinct}
     if len(programs) == 1:
-        return _one(script, distinct, setcaps, notes)
+        certain = all(end.code or _candidates(end) for end in ends) and all(one.certain for one in distinct)
+        found = _one(script, distinct, setcaps, notes)
+        return replace(found, certain=certain) if isinstance(found, Executes) else found
     lines = ", ".join(f"line {one.line}: {' '.join(one.argv[:3])}" for one in distinct[:MAX_CANDIDATES])
     return Unknown(
         f"{script} executes one of several programs, as run time decides: {lines}",
@@ -199,7 +202,9 @@ def _candidates(end: End) -> list[Candidate]:
     foreground = [ran for ran in programs if not ran.background]
     chosen = foreground[-1:] if foreground and programs[-1] is foreground[-1] else programs
     return [
-        Candidate(ran.line, ran.argv, end.state.environment, end.state.working_dir, forks=True)
+        Candidate(
+            ran.line, ran.argv, end.state.environment, end.state.working_dir, forks=True, certain=ran.certain
+        )
         for ran in chosen
     ]
 
@@ -236,7 +241,7 @@ def _one(
             setcaps,
             notes,
         )
-    forks = all(one.forks for one in candidates)
+    forks = any(one.forks for one in candidates)
     how = "starts" if forks else "executes"
     return Executes(
         argv=argv,

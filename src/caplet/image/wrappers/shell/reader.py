@@ -69,7 +69,8 @@ class Call:
     returned: State | None = None
     saved: dict[str, str | None] = field(default_factory=dict)
     """What `local` hid."""
-    function: bool = True
+    name: str = "source"
+    """Of the function."""
 
 
 class Reader:
@@ -112,6 +113,11 @@ class Reader:
         if name == "PWD" and name not in state.variables:
             return state.working_dir
         return None
+
+    def functions(self) -> tuple[str, ...]:
+        """FUNCNAME: the script is executed, so that `main` is the outermost."""
+        names = tuple(frame.name for frame in reversed(self.calls))
+        return (*names, "main") if names else ()
 
     # Scripts
 
@@ -491,11 +497,11 @@ class Reader:
         keyed = any(re.match(r"\[.*\]=", element) for element in elements)
         state.arrays[name] = None if before is None or keyed else (*before, *elements)
 
-    def call(self, body: Node, arguments: list[str], state: State) -> State | None:
+    def call(self, name: str, body: Node, arguments: list[str], state: State) -> State | None:
         """A function: its own positional parameters and `local` variables."""
         if len(self.calls) > MAX_CALLS:
             raise Undecided(f"{self.label}: functions call one another without end", DECIDE)
-        frame = Call()
+        frame = Call(name=name)
         self.calls.append(frame)
         loops, self.loops = self.loops, []
         outer, outer_maybe = state.parameters, state.maybe
@@ -506,15 +512,15 @@ class Reader:
         if after is None:
             return None
         after.parameters, after.maybe = outer, outer_maybe
-        for name, value in frame.saved.items():
-            after.unset(name) if value is None else after.set(name, value)
+        for hidden, value in frame.saved.items():
+            after.unset(hidden) if value is None else after.set(hidden, value)
         return after
 
     def inline(self, text: str, state: State, line: int) -> State | None:
-        """`eval`, and a sourced file."""
+        """A sourced file: `return` ends it alone."""
         if len(self.calls) > MAX_CALLS:
             raise Undecided(f"{self.label}: files source one another without end", DECIDE)
-        frame = Call(function=False)
+        frame = Call()
         self.calls.append(frame)
         after = merge(self.script(text, state, line), frame.returned)
         self.calls.pop()

@@ -50,7 +50,9 @@ class Machine:
 
 
 def _alone(name: str) -> Machine:
-    return Machine((name,), lambda _stack, _work: OCIRuntimeAlone(name, DESCRIBED), alone=True)
+    return Machine(
+        (name,), lambda _stack, _work: OCIRuntimeAlone(name, DESCRIBED, admission=False), alone=True
+    )
 
 
 def _podman(runtime: str) -> Machine:

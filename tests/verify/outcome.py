@@ -86,18 +86,26 @@ def plain(message: str) -> str:
 
 def predicted(row: Row, node: Node, facts: ImageFacts, every: Caps, available: Caps) -> str:
     """What explain() says of the row on that node, where the engine has the capabilities `every` and gives `available`."""
-    explanation = _explained(row, node, facts, every)
+    programs = _programs(row)
+    pod = row.pod()
+    explanation = explain(pod, pod.containers[0], facts, node, programs[1:], every)
     refused = explanation.refused
     if refused is not None and refused.by == apiserver.NAME:
         assert refused.message.endswith(REFUSED_BY_THE_API)
-        explanation = _explained(row, replace(node, kubernetes=None), facts, every)
-        refused = explanation.refused
+        below = replace(node, kubernetes=None)
+        explanation = explain(pod, pod.containers[0], facts, below, programs[1:], every)
+    return explained(explanation, programs, available)
+
+
+def explained(explanation: Explanation, programs: tuple[tuple[str, ...], ...], available: Caps) -> str:
+    """An explanation of the probe, in the words of `seen`."""
+    refused, node = explanation.refused, explanation.node
     if refused is not None:
         return REFUSED + refused.message
     parts: list[str] = []
     assert explanation.created is not None
     cred = explanation.created
-    for argv, step in zip(_programs(row), explanation.executions, strict=True):
+    for argv, step in zip(programs, explanation.executions, strict=True):
         if step.after is not None:
             cred = step.after
             parts.append(state(cred, available))
@@ -108,11 +116,6 @@ def predicted(row: Row, node: Node, facts: ImageFacts, every: Caps, available: C
     can = allowed(cred, BindPort(80), {PORT_START: str(explanation.port_start)})
     parts.append(f"bind {'0' if can else 'EACCES'}")
     return "; ".join(parts)
-
-
-def _explained(row: Row, node: Node, facts: ImageFacts, every: Caps) -> Explanation:
-    pod = row.pod()
-    return explain(pod, pod.containers[0], facts, node, _programs(row)[1:], every)
 
 
 def _programs(row: Row) -> tuple[tuple[str, ...], ...]:

@@ -140,8 +140,8 @@ REFUSED_BY_THE_API = "cannot set `allowPrivilegeEscalation` to false and `privil
 
 
 @cache
-def image() -> Image:
-    """One image with every program."""
+def image(user: str = "", passwd: str = "", group: str = "") -> Image:
+    """One image with every program; with USER, /etc/passwd and /etc/group where they are given."""
     probe = path("probe").read_bytes()
     with LayerWriter() as out:
         tar = TarWriter(out.write)
@@ -152,13 +152,16 @@ def image() -> Image:
             xattrs = {b"security.capability": FileCaps.parse(program.caps).encode()} if program.caps else {}
             name = program.argv[0].removeprefix("/").encode()
             tar.add(Entry(name, mode=program.mode, size=len(data), xattrs=xattrs), [data])
+        for name, text in ((b"etc/passwd", passwd), (b"etc/group", group)):
+            if text:
+                tar.add(Entry(name, mode=0o644, size=len(text)), [text.encode()])
         tar.close()
         layer = out.finish()
     config = {
         "created": "1970-01-01T00:00:00Z",
         "architecture": host_architecture(),
         "os": "linux",
-        "config": {"Entrypoint": ["/plain"]},
+        "config": {"Entrypoint": ["/plain"], "User": user},
         "history": [{"created_by": "the programs of the matrix"}],
     }
     return new_image(config, (layer,))

@@ -11,21 +11,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.verify import outcome
 from tests.verify.machine import MACHINES
-from tests.verify.rows import image
+from tests.verify.outcome import PORT_START
+from tests.verify.rows import BIND_80, image
 
+from caplet.explain.container import explain
+from caplet.explain.facts import ImageFacts
+from caplet.image.rootfs import Rootfs
 from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import the_pod
+from caplet.run.available import own_credentials
+from caplet.runtimes.node import parse
 from caplet.verify.engines.containerd import Containerd
 from caplet.verify.engines.docker import Docker
 from caplet.verify.probed import probed
 from caplet.verify.sweeper import unique
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from caplet.kubernetes.pod import PodSpec
     from caplet.verify.engines.interface import RealEngine, Session
@@ -35,7 +42,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.root]
 FOREVER = {"x86_64": "34", "aarch64": "73,0,0,0,0"}[platform.machine()]
 """pause(2), or ppoll(2) of nothing."""
 
-PORT_START = {"docker": 0}
+FIRST_PORT = {"docker": 0}
 """What the engine sets; else the kernel's 1024."""
 
 
@@ -85,7 +92,7 @@ def test_a_server_is_seen_from_outside(session: Session, engine: RealEngine) -> 
     (inside,) = probed(seen.stdout).executed
     assert seen.observed.differences(inside) == ()
     assert seen.secure in {inside.at_secure, None}
-    assert seen.port_start in {PORT_START.get(engine.name, 1024), None}
+    assert seen.port_start in {FIRST_PORT.get(engine.name, 1024), None}
 
 
 def test_the_exit_code_of_a_program_that_ends(session: Session) -> None:
@@ -110,12 +117,68 @@ def test_a_program_that_is_not_there(session: Session) -> None:
 
 
 def test_versions(engine: RealEngine) -> None:
-    from caplet.runtimes.node import parse
-
     versions = engine.versions()
     node = parse(versions.node)
     assert (node.engine.name, node.runtime.name) == (versions.engine, versions.runtime)
     assert versions.engine_version.startswith(str(node.engine_version))
+
+
+PASSWD = "root:x:0:0::/:/\napp:x:1000:1001::/:/\n"
+GROUP = "root:x:0:\nstaff:x:50:app,other\nteam:x:2000:app\n"
+
+FIELDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "user of the image, by name": ("app", {}),
+    "user and group of the image": ("app:team", {}),
+    "user and group of the image, by number": ("1000:2000", {}),
+    "user of the image, not in its passwd": ("4242", {}),
+    "runAsUser in passwd": ("app:team", {"securityContext": {"runAsUser": 1000}}),
+    "runAsUser not in passwd": ("app", {"securityContext": {"runAsUser": 4242}}),
+    "runAsUser and runAsGroup": ("", {"securityContext": {"runAsUser": 1000, "runAsGroup": 7}}),
+    "runAsGroup alone": ("", {"securityContext": {"runAsGroup": 7}}),
+    "runAsGroup alone, user of the image": ("app", {"securityContext": {"runAsGroup": 7}}),
+    "groups": ("app", {"securityContext": {"fsGroup": 3000, "supplementalGroups": [4000, 5]}}),
+    "groups of root": ("", {"securityContext": {"fsGroup": 3000, "supplementalGroups": [4000, 5]}}),
+    "runAsNonRoot, root": ("", {"securityContext": {"runAsNonRoot": True}}),
+    "runAsNonRoot, a name": ("app", {"securityContext": {"runAsNonRoot": True}}),
+    "runAsNonRoot": ("1000", {"securityContext": {"runAsNonRoot": True}}),
+    "ports from 80": ("app", {"securityContext": {"sysctls": [{"name": PORT_START, "value": "80"}]}}),
+    "ports from 81": ("app", {"securityContext": {"sysctls": [{"name": PORT_START, "value": "81"}]}}),
+    "an unsafe sysctl": ("app", {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}),
+}
+"""USER of the image, and fields of the Pod."""
+
+KUBELET_ONLY = ("runAsNonRoot, root", "runAsNonRoot, a name", "an unsafe sysctl")
+"""Refused by a kubelet; the engines themselves do as they are told."""
+
+
+def test_fields_of_the_pod(engine: RealEngine) -> None:
+    """Users, groups and sysctls: explain() and the engine agree."""
+    node = parse(engine.versions().node)
+    wrong = []
+    users = sorted({user for user, _ in FIELDS.values()})
+    for user in users:
+        one = image(user, PASSWD, GROUP)
+        facts = ImageFacts(one.config, Rootfs(one.layers))
+        with engine.session(one) as session:
+            for name, (wanted, fields) in FIELDS.items():
+                if wanted != user or (name == "an unsafe sysctl" and node.kubernetes is None):
+                    continue
+                asked = whole(["/plain", *BIND_80[platform.machine()]], fields)
+                found = outcome.seen(session.run(asked, asked.containers[0], 20.0))
+                said = explain(asked, asked.containers[0], facts, node)
+                predicted = outcome.explained(said, (("/plain",),), own_credentials().caps.bounding)
+                assert (said.refused is not None) == (
+                    name in KUBELET_ONLY and node.kubernetes is not None
+                ) or ("runAsGroup alone" in name)
+                if not outcome.agree(predicted, found):
+                    wrong.append(f"{name}\n  predicted {predicted}\n  observed  {found}")
+    assert wrong == []
+
+
+def whole(command: list[str], fields: Mapping[str, Any]) -> PodSpec:
+    spec = {"containers": [{"name": "c", "image": "i", "command": command}], **fields}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    return the_pod(documents(json.dumps(manifest), "p"), "p")
 
 
 KILLED = """

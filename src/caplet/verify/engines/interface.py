@@ -29,6 +29,8 @@ class Versions:
     runtime: str
     """Empty where nobody tells."""
     runtime_version: str
+    described: str = ""
+    """As `explain --on` spells it, where the engine is only described."""
     default_caps: Caps | None = None
     """What the engine's configuration names in place of its own defaults; None: nothing."""
 
@@ -39,11 +41,13 @@ class Versions:
     @property
     def node(self) -> str:
         """As `explain --on` spells it."""
-        engine = f"{self.engine}:{_number(self.engine_version)}"
-        return f"{engine}+{self.runtime}:{_number(self.runtime_version)}" if self.runtime else engine
+        if self.described:
+            return self.described
+        engine = f"{self.engine}:{number(self.engine_version)}"
+        return f"{engine}+{self.runtime}:{number(self.runtime_version)}" if self.runtime else engine
 
 
-def _number(version: str) -> str:
+def number(version: str) -> str:
     """Without what a distribution adds: `20.10.24+dfsg1`."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", version)
     return match[1] if match else version

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from caplet.errors import InvalidInput
+from caplet.errors import InvalidInput, Unavailable
 from caplet.image.passwd import resolve_user
 from caplet.image.rootfs import Rootfs
 from caplet.run.available import own_credentials
 from caplet.run.container import run_container
 from caplet.run.network import PORT_START
 from caplet.runtimes.model import Refused
-from caplet.runtimes.node import parse
-from caplet.verify.engines.interface import SECONDS, Versions, runtime_version
+from caplet.runtimes.node import RUNTIMES, parse
+from caplet.verify.engines.interface import SECONDS, Versions, number, runtime_version
 from caplet.verify.seen import Seen, refusal
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from caplet.image.image import Image
     from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.runtimes.model import Spec
     from caplet.runtimes.node import Node
+
+EMBEDDED = "embedded"
 
 KILLED = 128 + signal.SIGKILL
 
@@ -36,20 +39,29 @@ class OCIRuntimeAlone:
     """An OCI runtime of this machine below an engine that is only described."""
 
     name: str
-    """runc, crun."""
+    """runc, crun; `embedded` is caplet's own, which does what runc does."""
     engine: str = "containerd"
-    """As `--on` spells it: the engine whose config.json is run."""
+    """As `--on` spells it: the engine whose config.json is run. The OCI runtime in it does not count."""
+    admission: bool = True
+    """Whether the API server and the platform have their say first."""
 
     def lacks(self) -> str:
-        return "" if shutil.which(self.name) else f"{self.name}: it is not installed"
+        return "" if self.name == EMBEDDED or shutil.which(self.name) else f"{self.name}: it is not installed"
 
     def versions(self) -> Versions:
         node = parse(self.engine)
-        return Versions(node.engine.name, str(node.engine_version), self.name, runtime_version(self.name))
+        if self.name == EMBEDDED:
+            name, version = "runc", str(RUNTIMES["runc"].releases[-1])
+        else:
+            name, version = self.name, runtime_version(self.name)
+        parts = [part for part in self.engine.split("+") if part.partition(":")[0] not in RUNTIMES]
+        described = "+".join([*parts, f"{name}:{number(version)}"])
+        return Versions(node.engine.name, str(node.engine_version), self.name, version, described)
 
     @contextmanager
     def session(self, image: Image) -> Iterator[OCIRuntimeSession]:
-        yield OCIRuntimeSession(self.name, parse(self.versions().node), image, Rootfs(image.layers))
+        node = parse(self.versions().node)
+        yield OCIRuntimeSession(self.name, node, image, Rootfs(image.layers), self.admission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +72,17 @@ class OCIRuntimeSession:
     node: Node
     image: Image
     rootfs: Rootfs
+    admission: bool
 
     def run(self, pod: PodSpec, container: Container, seconds: float = SECONDS) -> Seen:
-        node, config = self.node, self.image.config
-        request = node.request(pod, container, config.user)
-        if isinstance(request, Refused):
-            return refusal(request.message)
-        user = node.engine.user_string(request, config.user)
-        if isinstance(user, Refused):
-            return refusal(user.message)
-        spec = node.engine.spec(
-            pod,
-            container,
-            request,
-            config,
-            resolve_user(self.rootfs, user),
-            version=node.engine_version,
-            every=own_credentials().caps.bounding,
-        )
+        spec = self._spec(pod, container)
         if isinstance(spec, Refused):
             return refusal(spec.message)
+        if spec.user_ns is not None:
+            raise Unavailable(
+                f"{self.node}: a Pod with hostUsers: false is not emulated",
+                "ask a real engine that has user namespaces: containerd 2, CRI-O",
+            )
         begun = time.monotonic()
         try:
             result = run_container(spec, self.rootfs, runtime=self.runtime, relay=False, seconds=seconds)
@@ -97,3 +100,23 @@ class OCIRuntimeSession:
             stdout=result.stdout.decode("utf-8", "replace"),
             stderr=result.stderr.decode("utf-8", "replace"),
         )
+
+    def _spec(self, pod: PodSpec, container: Container) -> Spec | Refused:
+        """The config.json, or whose word it is that there is none."""
+        node, config = self.node, self.image.config
+        if self.admission:
+            admitted = node.admit(pod, container)
+            if isinstance(admitted, Refused):
+                return admitted
+            container = admitted.container
+        request = node.request(pod, container, config.user)
+        if isinstance(request, Refused):
+            return request
+        user = node.engine.user_string(request, config.user)
+        if isinstance(user, Refused):
+            return user
+        try:
+            account = resolve_user(self.rootfs, user)
+        except InvalidInput as error:
+            return Refused(node.engine.title, error.message)
+        return node.spec(pod, container, request, config, account, own_credentials().caps.bounding)

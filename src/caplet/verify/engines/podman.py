@@ -63,7 +63,8 @@ class Podman:
     def versions(self) -> Versions:
         engine = said("podman", "version", "--format", "{{.Client.Version}}")
         runtime = self.runtime or _default_runtime()
-        return Versions("podman", engine, runtime, runtime_version(runtime), default_capabilities())
+        caps = default_capabilities()
+        return Versions("podman", engine, runtime, runtime_version(runtime), default_caps=caps)
 
     @contextmanager
     def session(self, image: Image) -> Iterator[PodmanSession]:

@@ -176,3 +176,11 @@ def test_names_of_all_spellings_ask_for_the_same() -> None:
     for name in ("NET_BIND_SERVICE", "net_bind_service", "CAP_NET_BIND_SERVICE", "cap_net_bind_service"):
         explanation: Explanation = explained(web(f"capabilities: {{add: [{name}]}}"), PLAIN)
         assert explanation.asked == NBS
+
+
+def test_the_api_server_refuses_users_out_of_range() -> None:
+    explanation = explained(web("runAsUser: -1"), PLAIN)
+    assert explanation.verdict == Verdict.REFUSED
+    assert explanation.refused is not None
+    assert explanation.refused.by == "API server"
+    assert "must be between 0 and 2147483647, inclusive" in explanation.refused.message

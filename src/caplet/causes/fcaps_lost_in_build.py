@@ -76,6 +76,7 @@ def lost_in_build(explanation: Explanation) -> str:
         explanation.image is None
         or last is None
         or last.program is None
+        or not last.program.chain
         or last.program.file.caps is not None
     ):
         return ""

@@ -70,7 +70,10 @@ def explain(
     account = _account(node, request, image)
     if isinstance(account, Refused):
         return replace(base, refused=account)
-    spec = node.spec(pod, container, request, config, account, every)
+    try:
+        spec = node.spec(pod, container, request, config, account, every)
+    except InvalidInput as error:  # the image names no program
+        spec = Refused(node.engine.title, error.message)
     if isinstance(spec, Refused):
         return replace(base, refused=spec)
     start, why = port_start(node, pod, spec)

@@ -214,15 +214,40 @@ class Explanation:
             return Verdict.EXEC_FAILS
         if self.doubts:
             return Verdict.UNKNOWN
-        if self.closed_ports or self.lost - self.raisable - self.needless:
+        if self.setcap_fails:
             return Verdict.INERT
+        if self.closed_ports or self.lost - self.raisable - self.needless:
+            return Verdict.UNKNOWN if self.changed_by_setcap else Verdict.INERT
         if self.raisable - self.needless:
             return Verdict.UNKNOWN
         return Verdict.NOT_NEEDED if self.lost else Verdict.EFFECTIVE
 
     @property
+    def setcap_fails(self) -> bool:
+        """A script on the way runs setcap(8), and may not."""
+        return not self._may_setcap and any(one.certain for one in self.setcaps)
+
+    @property
+    def changed_by_setcap(self) -> bool:
+        """What the files carry is then not what the image says."""
+        return self._may_setcap and bool(self.setcaps)
+
+    @property
+    def _may_setcap(self) -> bool:
+        """cap_convert_nscap() of security/commoncap.c asks for CAP_SETFCAP."""
+        return any(
+            step.after is not None and Cap.SETFCAP in step.after.caps.effective for step in self.executions
+        )
+
+    @property
     def open_questions(self) -> tuple[Doubt, ...]:
         """The doubts, and what only the program itself can tell."""
+        if self.changed_by_setcap and self.verdict is Verdict.UNKNOWN:
+            line = self.setcaps[0]
+            what = (
+                f"whether `{' '.join(line.argv)}` of line {line.line} gives a file what the image's has not"
+            )
+            return (*self.doubts, Doubt(what, "caplet run, or getcap in the container"))
         if self.starts is not True or not self.raisable - self.needless:
             return self.doubts
         names = ",".join(self.raisable.names())

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from caplet.kubernetes.fields import Fields
     from caplet.kubernetes.podspec import ContainerKind
 
-MAX_ID = (1 << 31) - 1
-"""pkg/apis/core/validation: runAsUser and runAsGroup `must be between 0 and 2147483647, inclusive`."""
-
 HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 
 
@@ -132,12 +129,12 @@ def pod_security_context(fields: Fields | None) -> PodSecurityContext:
     if fields is None:
         return PodSecurityContext()
     return PodSecurityContext(
-        run_as_user=_id(fields, "runAsUser"),
-        run_as_group=_id(fields, "runAsGroup"),
+        run_as_user=fields.integer("runAsUser"),
+        run_as_group=fields.integer("runAsGroup"),
         run_as_non_root=fields.boolean("runAsNonRoot"),
         supplemental_groups=fields.integers("supplementalGroups") or (),
         supplemental_groups_policy=_one_of(fields, "supplementalGroupsPolicy", ("Merge", "Strict")),
-        fs_group=_id(fields, "fsGroup"),
+        fs_group=fields.integer("fsGroup"),
         sysctls=tuple(_sysctl(entry) for entry in fields.objects("sysctls")),
         fs_group_change_policy=_one_of(fields, "fsGroupChangePolicy", ("Always", "OnRootMismatch")),
         seccomp_profile=_seccomp(fields.object("seccompProfile")),
@@ -153,8 +150,8 @@ def _container_security_context(fields: Fields | None) -> ContainerSecurityConte
         return ContainerSecurityContext()
     capabilities = fields.object("capabilities")
     return ContainerSecurityContext(
-        run_as_user=_id(fields, "runAsUser"),
-        run_as_group=_id(fields, "runAsGroup"),
+        run_as_user=fields.integer("runAsUser"),
+        run_as_group=fields.integer("runAsGroup"),
         run_as_non_root=fields.boolean("runAsNonRoot"),
         privileged=fields.boolean("privileged"),
         allow_privilege_escalation=fields.boolean("allowPrivilegeEscalation"),
@@ -211,13 +208,6 @@ def _sysctl(fields: Fields) -> Sysctl:
     if value is None:
         raise fields.error(None, f"the sysctl {name} has no value")
     return Sysctl(name.replace("/", "."), value)
-
-
-def _id(fields: Fields, name: str) -> int | None:
-    value = fields.integer(name)
-    if value is not None and not 0 <= value <= MAX_ID:
-        raise fields.error(name, f"must be between 0 and {MAX_ID}, inclusive, not {value}")
-    return value
 
 
 def _one_of(fields: Fields, name: str, values: tuple[str, ...]) -> str | None:

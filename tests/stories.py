@@ -204,11 +204,27 @@ STORIES = (
             {"/entrypoint.sh": VAULT, "/bin/vault": "elf", "/usr/sbin/setcap": "elf"},
             ("/entrypoint.sh", "server"),
         ),
+        remedy="let the script skip setcap",
         fixed=World(
             pod("runAsUser: 100, runAsNonRoot: true, " + DROPPED, env='[{name: SKIP_SETCAP, value: "true"}]'),
             {"/entrypoint.sh": VAULT, "/bin/vault": "elf", "/usr/sbin/setcap": "elf"},
             ("/entrypoint.sh", "server"),
         ),
+    ),
+    Story(
+        "5 with IPC_LOCK",
+        "bank-vaults/bank-vaults#1170",
+        "unable to set CAP_SETFCAP effective capability: Operation not permitted",
+        _codes("CAP105"),
+        World(
+            pod(
+                "runAsUser: 100, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [IPC_LOCK]}"
+            ),
+            {"/entrypoint.sh": VAULT, "/bin/vault": "elf", "/usr/sbin/setcap": "elf"},
+            ("/entrypoint.sh", "server"),
+        ),
+        hints=_codes("CAP140"),
+        remedy="start /bin/vault itself",
     ),
     Story(
         "7",

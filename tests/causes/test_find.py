@@ -166,3 +166,42 @@ def test_a_file_that_is_given_to_another_owner_loses_its_capability(monkeypatch:
         pod, container, image({"/app": "elf cap_net_raw=ep"}, {"Entrypoint": ["/app"]}), node
     )
     assert codes(explanation) == {"CAP128"}
+
+
+SETCAP = "#!/bin/sh\nsetcap cap_ipc_lock=+ep /bin/vault\nexec /bin/vault server\n"
+VAULT = {"/entry.sh": SETCAP, "/bin/vault": "elf", "/sbin/setcap": "elf"}
+
+
+@pytest.mark.parametrize(
+    ("security", "verdict", "expected"),
+    [
+        ("runAsUser: 100", Verdict.INERT, {"CAP105"}),
+        ("runAsUser: 100, capabilities: {add: [IPC_LOCK]}", Verdict.INERT, {"CAP105", "CAP140"}),
+        ("capabilities: {drop: [ALL]}", Verdict.INERT, {"CAP105"}),
+        ("capabilities: {add: [IPC_LOCK]}", Verdict.EFFECTIVE, set()),
+    ],
+    ids=["non-root", "non-root with the capability", "root without SETFCAP", "root with SETFCAP"],
+)
+def test_who_may_run_setcap(security: str, verdict: Verdict, expected: set[str]) -> None:
+    pod, container = the_container(web(security, ports="[]"))
+    (node,) = nodes("containerd:1.7")
+    explanation = explain(pod, container, image(VAULT, {"Entrypoint": ["/entry.sh"]}), node)
+    assert explanation.verdict == verdict
+    assert codes(explanation) == expected
+
+
+def test_what_setcap_changes_is_not_known() -> None:
+    """Root may run it, and then another user executes the file: what it carries is not what the image says."""
+    files = {
+        **ACCOUNTS,
+        "/usr/bin/gosu": "elf",
+        "/entry.sh": SETCAP.replace("exec", "exec gosu redis"),
+        "/bin/vault": "elf",
+        "/sbin/setcap": "elf",
+    }
+    pod, container = the_container(web("capabilities: {add: [IPC_LOCK]}", ports="[{containerPort: 80}]"))
+    (node,) = nodes("containerd:1.7")
+    explanation = explain(pod, container, image(files, {"Entrypoint": ["/entry.sh"]}), node)
+    assert explanation.verdict == Verdict.UNKNOWN
+    assert "setcap cap_ipc_lock=+ep /bin/vault" in explanation.open_questions[-1].what
+    assert codes(explanation) == set()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from caplet import causes
 from caplet.causes.catalogue import CAUSES, named
 from caplet.causes.cause import SECTIONS, Cause
 from caplet.causes.pages import pages
+from caplet.cli.main import COMMANDS
+from caplet.runtimes.node import nodes
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "docs" / "causes"
@@ -77,3 +80,15 @@ def test_references_name_public_places_and_functions(cause: Cause) -> None:
     assert all(
         re.search(r"\w/\w[\w.-]*#\d+|\w\(\d\)|\w+\(\)|[\w-]+/[\w./-]+|CVE-\d+", line) for line in lines
     ), lines
+
+
+@BY_CODE
+def test_commands_of_a_page_exist(cause: Cause) -> None:
+    """Each command, its options, and the nodes that it names."""
+    for name, words in re.findall(r"caplet ([a-z]+)([^`\n|#)]*)", cause.text):
+        assert name in COMMANDS
+        module = importlib.import_module(f"caplet.cli.{name}")
+        known = {option for parameter in module.command.params for option in parameter.opts}
+        assert set(re.findall(r"(?<=\s)--?[a-z]+", words)) <= known
+        for on in re.findall(r"--on (\S+)", words):
+            assert nodes(on)

@@ -22,7 +22,7 @@ set-user-ID. F in capabilities(7)'s formula is the interpreter's, which has none
 ## Fix
 
 1. Let a program of its own, not a script, do what needs the capability, and give it to that program's file.
-2. `caplet grant --ambient`: a launcher has the capability and passes it on to this script alone.
+2. A launcher of a few lines carries the capability, raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and executes this one script.
 3. Not on the interpreter: `setcap` on python3 or sh gives it to every script in the image.
 
 ## Where

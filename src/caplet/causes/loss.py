@@ -107,7 +107,7 @@ def losses(explanation: Explanation) -> tuple[Loss, ...]:
     """Of a container that starts: what its last program should have in effect and has not."""
     if explanation.failed is not None or not explanation.executions or explanation.doubts:
         return ()
-    if explanation.setcaps and sets_attributes(explanation):
+    if explanation.changed_by_setcap:
         return ()  # what the files carry then is not what the image says
     return _grouped(explanation, missed(explanation), _place)
 
@@ -132,11 +132,6 @@ def needed(explanation: Explanation, caps: Caps) -> Weight:
     ports = Caps.of(Cap.NET_BIND_SERVICE) if explanation.closed_ports else NO_CAPS
     wanted = (explanation.lost - explanation.needless) | ports
     return "breaks" if caps & wanted else "hint"
-
-
-def sets_attributes(explanation: Explanation) -> bool:
-    """Whether a program on the way may give files capabilities: cap_convert_nscap() of security/commoncap.c asks for it."""
-    return any(step.after and Cap.SETFCAP in step.after.caps.effective for step in explanation.executions)
 
 
 def _promised(explanation: Explanation) -> Caps:

@@ -24,7 +24,8 @@ such variables from the environment. Ambient capabilities do not set it:
 
 ## Fix
 
-1. `caplet grant --ambient`: a launcher holds the file capability and the program gets it ambient, without AT_SECURE.
+1. A launcher of a few lines carries the file capability, raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and executes this one program: ambient
+   capabilities do not set AT_SECURE.
 2. Tell the loader where the libraries are, in the image: a file in /etc/ld.so.conf.d and `ldconfig`; on musl /etc/ld-musl-ARCH.path.
 3. An absolute run path: `patchelf --set-rpath /opt/java/lib /opt/java/bin/java`, then set the capability again (writing the file clears it).
 4. Take the capability away where it is not needed: `caplet strip`.

@@ -41,7 +41,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
-from caplet.causes.loss import Place, found_in, sets_attributes
+from caplet.causes.loss import Place, found_in
 from caplet.causes.words import user
 from caplet.kernel.caps import NO_CAPS
 
@@ -71,7 +71,7 @@ exec /bin/vault server
 
 
 def _find(explanation: Explanation) -> Iterator[Found]:
-    if not explanation.setcaps or sets_attributes(explanation):
+    if not explanation.setcaps or explanation.changed_by_setcap:
         return
     caps = NO_CAPS
     for loss in found_in(explanation, Place.PLAIN):

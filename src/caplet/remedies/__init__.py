@@ -3,6 +3,6 @@
 
     Explanation ──proposals──▶ another Pod, another image ──explain──▶ kept where the container then works
 
-`podchanges` and `imagechanges` propose, `remedies` tries and orders: what gives least comes first. Nothing is proposed that gives
+`podchanges`, `imagechanges` and `skipsetcap` propose, `remedies` tries and orders: what gives least comes first. Nothing is proposed that gives
 more than the container asks for or its program's file demands: no privilege escalation, no root, no capability besides.
 """

@@ -97,8 +97,8 @@ def start_directly(explanation: Explanation) -> Iterator[Proposal]:
     last = _last(explanation)
     if not wanted or len(steps) < 2 or last is None or last.program is None or _is_interpreter(last):
         return
-    if any(step.calls for step in explanation.steps[1:]):
-        return  # a wrapper that changes the user or its sets does more than start the program
+    if any(step.calls for step in explanation.steps[1:]) or not all(map(_is_interpreter, steps[:-1])):
+        return  # a wrapper that changes the user or its sets does more than start the program, and so does a server
     argv = (os.fsdecode(last.program.chain[0].path), *last.program.argv[1:])
     container = explanation.container
     changed = replace(container, command=argv, args=())

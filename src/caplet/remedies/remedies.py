@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from caplet.causes.loss import sets_attributes
 from caplet.explain.container import explain
 from caplet.explain.explanation import Verdict
-from caplet.remedies import imagechanges, podchanges
+from caplet.remedies import imagechanges, podchanges, skipsetcap
 from caplet.remedies.remedy import Remedy
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ PROPOSE: tuple[Callable[[Explanation], Iterator[Proposal]], ...] = (
     podchanges.spell_right,
     podchanges.not_drop_again,
     podchanges.number_the_user,
+    skipsetcap.skip_setcap,
     imagechanges.strip,
     imagechanges.relax,
     imagechanges.for_every_namespace,
@@ -51,14 +51,9 @@ def remedies_of(explanation: Explanation) -> tuple[Remedy, ...]:
 def _tried(before: Explanation, proposal: Proposal) -> Remedy | None:
     then = before.then if proposal.then is None else proposal.then
     after = explain(proposal.pod, proposal.container, proposal.image, before.node, then)
-    if after.verdict not in WORKS or _gives_more(before, after) or _fails_at_setcap(after):
+    if after.verdict not in WORKS or _gives_more(before, after):
         return None
     return Remedy(proposal.title, proposal.why, proposal.gives, proposal.patch, proposal.commands, after)
-
-
-def _fails_at_setcap(after: Explanation) -> bool:
-    """Its script would still run setcap, which this user may not."""
-    return any(one.certain for one in after.setcaps) and not sets_attributes(after)
 
 
 def _gives_more(before: Explanation, after: Explanation) -> bool:

@@ -57,9 +57,12 @@ def test_every_engine_has_a_profile_and_all_capabilities_unlock_everything() -> 
             assert "open_by_handle_at" in seccomp.gated(engine.name, release, Caps())
 
 
-def test_contradictory_rules_are_not_judged() -> None:
-    assert seccomp.denied("podman", Version(5, 8, 2), Cap.PERFMON, Caps.of(Cap.PERFMON)) == {}
-    assert seccomp.denied("podman", Version(5, 1), Cap.PERFMON, Caps.of(Cap.PERFMON)) != {}
+def test_where_two_rules_contradict_each_other_it_takes_both() -> None:
+    podman = Version(5, 8, 2)
+    for caps in (Caps(), Caps.of(Cap.PERFMON), Caps.of(Cap.SYS_ADMIN), Caps.of(Cap.PERFMON, Cap.BPF)):
+        assert seccomp.gated("podman", podman, caps)["perf_event_open"] == Caps()
+    assert "perf_event_open" not in seccomp.gated("podman", podman, Caps.of(Cap.PERFMON, Cap.SYS_ADMIN))
+    assert "perf_event_open" not in seccomp.gated("crio", Version(1, 35, 1), Caps.of(Cap.PERFMON))
 
 
 def test_the_profile_of_this_machines_podman() -> None:

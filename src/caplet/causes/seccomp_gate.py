@@ -40,26 +40,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
-from caplet.kernel.caps import NO_CAPS, Cap, Caps
-from caplet.runtimes.model import Since, Version
+from caplet.kernel.caps import Cap, Caps
+from caplet.runtimes import seccomp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from caplet.explain.explanation import Explanation
-
-_BPF, _BOTH = Caps.of(Cap.BPF), Caps.of(Cap.BPF, Cap.PERFMON)
-
-OPENED_BY: Mapping[str, Since[Caps]] = {
-    "containerd": Since(((Version(1), NO_CAPS), (Version(1, 6, 9), _BOTH))),
-    "docker": Since(((Version(1), NO_CAPS), (Version(23), _BOTH))),
-    "crio": Since(((Version(1), NO_CAPS), (Version(1, 31), _BPF), (Version(1, 36), _BOTH))),
-    "podman": Since(((Version(1), NO_CAPS), (Version(5, 2), _BPF))),
-}
-"""Which capabilities open their system calls in each engine's default profile, where older ones ask for SYS_ADMIN. containerd
-contrib/seccomp/seccomp_default.go; moby profiles/seccomp/default_linux.go; CRI-O and Podman: containers/common as each tag vendors it."""
-
-CALLS = {Cap.BPF: "bpf(2)", Cap.PERFMON: "perf_event_open(2)"}
 
 POD = """\
 apiVersion: v1
@@ -79,13 +66,15 @@ def _find(explanation: Explanation) -> Iterator[Found]:
     spec, node, created = explanation.spec, explanation.node, explanation.created
     if spec is None or spec.seccomp != "RuntimeDefault" or created is None:
         return
-    if Cap.SYS_ADMIN in created.caps.bounding or node.engine.name not in OPENED_BY:
-        return
-    shut = explanation.asked & explanation.held & _BOTH - OPENED_BY[node.engine.name].at(node.engine_version)
-    for cap in shut:
-        if isinstance(cap, Cap):
+    bounding = created.caps.bounding
+    for cap in explanation.asked & explanation.held:
+        if not isinstance(cap, Cap) or Cap.SYS_ADMIN in bounding:
+            continue
+        shut = seccomp.denied(node.engine.name, node.engine_version, cap, bounding)
+        if shut:
+            calls = " and ".join(f"{call}(2)" for call in shut)
             yield CAUSE.found(
-                f"{cap.name} is there, and the default seccomp profile of {node.engine.title} {node.engine_version} opens {CALLS[cap]} to SYS_ADMIN alone",
+                f"{cap.name} is there, and the default seccomp profile of {node.engine.title} {node.engine_version} denies {calls} all the same",
                 Caps.of(cap),
             )
 

@@ -9,7 +9,7 @@ libcontainer/capabilities/capabilities.go New, ApplyBoundingSet, ApplyCaps.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from caplet.kernel.caps import Cap, Caps
 from caplet.kernel.syscalls import (
@@ -48,9 +48,6 @@ UNKNOWN_IS_FATAL = Since(((Version(0), True), (Version(1, 0, 0, 94), False)))
 
 LAST_CAP = Since(((Version(0), Cap.AUDIT_READ), (Version(1, 0, 0, 93), max(Cap))))
 """The last capability that it knows: 6dfbe9b80 brought those of Linux 5.8 and later."""
-
-WITHOUT_CAPABILITIES: Since[Literal["none", "all"]] = Since(((Version(0), "none"), (Version(1, 3), "all")))
-"""What a config.json without `process.capabilities` leaves: nothing, or since 1.3.0-rc.1 (049a5f76c) runc's own."""
 
 ID_MAPPED_MOUNTS = Since(((Version(0), False), (Version(1, 2), True)))
 """CHANGELOG.md of 1.2.0-rc.1; `runc features`, features.go mountExtensions."""

@@ -138,7 +138,7 @@ PODMAN = _history(
     ("5.5.0", "", "SYS_ADMIN fanotify_init"),
 )
 """containers/common lets everyone mount, unshare and reboot since 3.1: the kernel asks for the capability anyway. What it takes off
-a list here it allows to all. From 5.2 on its rules about perf_event_open contradict each other: see UNSURE."""
+a list here it allows to all. From 5.2 on its rules about perf_event_open contradict each other."""
 
 CRIO = _history(
     _FIRST,
@@ -165,11 +165,12 @@ PROFILES: Mapping[str, Since[Table]] = {
 }
 """By the engine's name."""
 
-UNSURE: Mapping[str, tuple[tuple[Version, Version], frozenset[str]]] = {
-    "podman": ((Version(5, 2), Version(99)), frozenset({"perf_event_open"})),
-    "crio": ((Version(1, 31), Version(1, 35, 1)), frozenset({"perf_event_open"})),
+CONTRADICTORY: Mapping[str, tuple[Version, Version]] = {
+    "podman": (Version(5, 2), Version(99)),
+    "crio": (Version(1, 31), Version(1, 35, 1)),
 }
-"""From one version to before another: rules that allow and deny the same call, of which the sources do not tell who wins."""
+"""From one version to before another containers/common denies perf_event_open to who lacks SYS_ADMIN and then allows it to who has
+PERFMON. The first rule counts (measured with runc 1.1.5 and crun 1.8.1), so that it takes both."""
 
 
 def unlocked(engine: str, version: Version) -> Mapping[Cap, frozenset[str]]:
@@ -179,12 +180,20 @@ def unlocked(engine: str, version: Version) -> Mapping[Cap, frozenset[str]]:
 
 @functools.lru_cache(maxsize=256)
 def gated(engine: str, version: Version, caps: Caps) -> Mapping[str, Caps]:
-    """The system calls that the profile denies with these capabilities in the bounding set, and any one of which would unlock it."""
+    """The system calls that the profile denies with these capabilities in the bounding set, and any one of which would unlock it.
+
+    None where it takes two.
+    """
     keys: dict[str, Caps] = {}
     for cap, calls in unlocked(engine, version).items():
-        for call in calls - _unsure(engine, version):
+        for call in calls:
             keys[call] = keys.get(call, Caps()) | Caps.of(cap)
-    return {call: unlocking for call, unlocking in sorted(keys.items()) if not unlocking & caps}
+    found = {call: unlocking for call, unlocking in keys.items() if not unlocking & caps}
+    if _contradicts(engine, version):
+        found.pop("perf_event_open", None)
+        if not Caps.of(Cap.SYS_ADMIN, Cap.PERFMON) <= caps:
+            found["perf_event_open"] = Caps()
+    return dict(sorted(found.items()))
 
 
 def denied(engine: str, version: Version, cap: Cap, caps: Caps) -> Mapping[str, Caps]:
@@ -193,8 +202,6 @@ def denied(engine: str, version: Version, cap: Cap, caps: Caps) -> Mapping[str, 
     return {call: keys for call, keys in gated(engine, version, caps).items() if call in purpose}
 
 
-def _unsure(engine: str, version: Version) -> frozenset[str]:
-    if engine not in UNSURE:
-        return frozenset()
-    (first, end), calls = UNSURE[engine]
-    return calls if first <= version < end else frozenset()
+def _contradicts(engine: str, version: Version) -> bool:
+    first, end = CONTRADICTORY.get(engine, (Version(1), Version(0)))
+    return first <= version < end

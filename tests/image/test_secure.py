@@ -405,6 +405,13 @@ def test_why_and_what_mends_it(open_directory: Path, tool: Callable[[str], str])
     )
 
 
+def test_what_node_ignores_by_itself() -> None:
+    files = Rootfs.of({"/usr/local/bin/node": File(Path("/bin/ls").read_bytes(), 0o755)})
+    found = lost_when_secure(files, b"/usr/local/bin/node", ["NODE_OPTIONS=-x", "NODE_ENV=y"])
+    assert "node itself ignores NODE_OPTIONS under AT_SECURE" in found.notes[-1]
+    assert len(lost_when_secure(files, b"/usr/local/bin/node", ["NODE_ENV=y"]).notes) == 1
+
+
 def test_what_is_no_program() -> None:
     files = Rootfs.of({"/d": File(directory=True, mode=0o755), "/text": b"hello", "/short": b"\x7fELF"})
     for path in (b"/d", b"/text", b"/short", b"/gone"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import posixpath
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
@@ -48,6 +48,11 @@ GLIBC_REMOVES = frozenset(
 """UNSECURE_ENVVARS, and tunables that are erased; measured with 2.36. GLIBC_TUNABLES goes as a whole since 2.39."""
 MUSL_IGNORES = frozenset({"LD_LIBRARY_PATH", "LD_PRELOAD"})
 """musl 1.2.3 ldso/dynlink.c, __dls3()."""
+
+
+NODE_IGNORES = ("NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "NODE_PATH")
+"""nodejs/node src/node_credentials.cc SafeGetenv(); issues 22081, 37588, 22648. Since pull request 37727 (Node 16) it reads them
+where CAP_NET_BIND_SERVICE is all that is permitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +106,27 @@ def lost_when_secure(
     split = (one.partition("=") for one in env)
     variables = {name: value for name, equals, value in split if equals}
     opener = Opener(files, os.fsencode(working_dir))
+    said = _by_itself(program.path, variables)
     if program.dynamic.interpreter is None:
-        return Secure()
+        return Secure(notes=said)
     loader = loader_of(opener, program, variables)
     if loader is None:
         interpreter = os.fsdecode(program.dynamic.interpreter)
-        return Secure("unknown", notes=(f"{interpreter} is missing, or not a loader that is known",))
-    return _of(loader, opener, program, variables)
+        return Secure("unknown", notes=(f"{interpreter} is missing, or not a loader that is known", *said))
+    found = _of(loader, opener, program, variables)
+    return replace(found, notes=(*found.notes, *said))
+
+
+def _by_itself(path: bytes, env: Mapping[str, str]) -> tuple[str, ...]:
+    """What programs ignore that ask for AT_SECURE themselves."""
+    if posixpath.basename(path) not in (b"node", b"nodejs"):
+        return ()
+    ignored = [name for name in NODE_IGNORES if name in env]
+    if not ignored:
+        return ()
+    return (
+        f"node itself ignores {', '.join(ignored)} under AT_SECURE; since version 16 not where CAP_NET_BIND_SERVICE is all it has",
+    )
 
 
 def _of(loader: Loader, opener: Opener, program: Object, env: Mapping[str, str]) -> Secure:

@@ -105,10 +105,11 @@ def _invocation(
         # A script of one line stands for each program (coreutils 8.30 and later, src/coreutils.c, as Red Hat's images have it).
         name, seen = seen[1].removeprefix(_COREUTILS), seen[2:]
     elif name in MULTI_CALL:
-        applet = seen[0].rpartition("/")[2].removeprefix("-")
-        if applet in MULTI_CALL and len(seen) > 1:
-            seen = seen[1:]
-            applet = seen[0].rpartition("/")[2]
+        called, *rest = seen
+        applet = called.rpartition("/")[2].removeprefix("-")
+        if applet in MULTI_CALL and rest:
+            seen = tuple(rest)
+            applet = rest[0].rpartition("/")[2]
         name = f"busybox {applet}" if f"busybox {applet}" in WRAPPERS else applet
     decorated = _DECORATED.fullmatch(name)
     return Invocation(

@@ -8,7 +8,7 @@ import pytest
 from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import PodSpec, the_pod
 from caplet.runtimes import kubelet
-from caplet.runtimes.model import Refused, SecurityContext
+from caplet.runtimes.model import Refused, SecurityContext, Version
 
 WHERE = '(pod: "web_default()", container: http)'
 
@@ -117,3 +117,48 @@ def test_sysctls_that_are_not_safe_are_forbidden(sysctl: str, more: str, message
 def test_references_are_expanded_as_kubernetes_does(text: str, expanded: str) -> None:
     """The cases are those of third_party/forked/golang/expansion/expand_test.go."""
     assert kubelet.expand(text, {"A": "1"}) == expanded
+
+
+@pytest.mark.parametrize(
+    ("name", "since"),
+    [
+        ("kernel.shm_rmid_forced", "1.19"),
+        ("net.ipv4.ip_unprivileged_port_start", "1.22"),
+        ("net.ipv4.ip_local_reserved_ports", "1.27"),
+        ("net.ipv4.tcp_keepalive_time", "1.29"),
+        ("net.ipv4.tcp_rmem", "1.32"),
+    ],
+)
+def test_sysctls_became_safe_one_after_the_other(name: str, since: str) -> None:
+    asked = pod(whole=f"{{sysctls: [{{name: {name}, value: '1'}}]}}")
+    first = Version.parse(since)
+    for version in kubelet.RELEASES:
+        found = kubelet.security_context(asked, asked.containers[0], "", version)
+        assert isinstance(found, SecurityContext) is (version >= first)
+
+
+def test_a_pod_for_windows_does_not_run_here() -> None:
+    message = "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"
+    assert request(more="os: {name: windows}") == Refused("kubelet", message)
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "seccomp"),
+    [
+        ("{}", "{}", "Unconfined"),
+        ("{}", "{seccompProfile: {type: RuntimeDefault}}", "RuntimeDefault"),
+        ("{seccompProfile: {type: Unconfined}}", "{seccompProfile: {type: RuntimeDefault}}", "Unconfined"),
+        ("{seccompProfile: {type: Localhost, localhostProfile: a.json}}", "{}", "Localhost"),
+    ],
+)
+def test_the_containers_seccomp_profile_wins(own: str, whole: str, seccomp: str) -> None:
+    assert granted(own, whole).seccomp == seccomp
+
+
+@pytest.mark.parametrize(("version", "unmasked"), [("1.32", False), ("1.33", True)])
+def test_proc_mount_by_release(version: str, unmasked: bool) -> None:
+    asked = pod("{procMount: Unmasked}", more="hostUsers: false")
+    found = kubelet.security_context(asked, asked.containers[0], "", Version.parse(version))
+    assert isinstance(found, SecurityContext)
+    assert (found.masked_paths == ()) is unmasked
+    assert found.user_ns is unmasked

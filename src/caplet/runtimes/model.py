@@ -7,6 +7,7 @@ runtime-spec: https://github.com/opencontainers/runtime-spec `config.md`, `confi
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
@@ -191,5 +192,6 @@ def oci_name(cap: Cap | int) -> str:
     return f"CAP_{cap.name}" if isinstance(cap, Cap) else str(cap)
 
 
+@functools.lru_cache(maxsize=1024)
 def oci_names(caps: Caps) -> tuple[str, ...]:
     return tuple(oci_name(cap) for cap in caps)

@@ -128,15 +128,17 @@ def _merged(
     return tuple(sorted({name for name in base if name not in drop} | set(add)))
 
 
+_KNOWN = frozenset(oci_names(Caps.all()))
+
+
 def _normalized(names: Iterable[str]) -> tuple[str, ...] | Refused:
     """NormalizeCapabilities. An empty name never gets there: to --cap-add and --cap-drop it is an empty list."""
-    known = oci_names(Caps.all())
     normalized = []
     for given in filter(None, names):
         name = given.upper()
         if name != "ALL" and not name.startswith("CAP_"):
             name = f"CAP_{name}"
-        if name != "ALL" and name not in known:
+        if name != "ALL" and name not in _KNOWN:
             return Refused("Podman", f'"{name}": unknown capability')
         normalized.append(name)
     return tuple(sorted(set(normalized)))

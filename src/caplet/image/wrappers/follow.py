@@ -105,16 +105,20 @@ def _invocation(
         # A script of one line stands for each program (coreutils 8.30 and later, src/coreutils.c, as Red Hat's images have it).
         name, seen = seen[1].removeprefix(_COREUTILS), seen[2:]
     elif name in MULTI_CALL:
-        called, *rest = seen
-        applet = called.rpartition("/")[2].removeprefix("-")
-        if applet in MULTI_CALL and rest:
-            seen = tuple(rest)
-            applet = rest[0].rpartition("/")[2]
+        applet = _base(seen[:1]).removeprefix("-")
+        if applet in MULTI_CALL and len(seen) > 1:
+            seen = seen[1:]
+            applet = _base(seen)
         name = f"busybox {applet}" if f"busybox {applet}" in WRAPPERS else applet
     decorated = _DECORATED.fullmatch(name)
     return Invocation(
         decorated[1] if decorated else name, seen, env, files, cred, working_dir, program.file.node
     )
+
+
+def _base(argv: tuple[str, ...]) -> str:
+    """The last part of argv[0]."""
+    return next(iter(argv), "").rpartition("/")[2]
 
 
 def argv_of_interpreter(

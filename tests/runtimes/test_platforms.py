@@ -137,7 +137,7 @@ def test_autopilot_applies_the_default_seccomp_profile() -> None:
     node, one = parse("gke-autopilot"), pod("{capabilities: {drop: [ALL]}}")
     admitted = node.admit(one, one.containers[0])
     assert isinstance(admitted, Admitted)
-    assert admitted.changes == ("seccompProfile RuntimeDefault",)
+    assert admitted.changes == ("Autopilot applies the default seccomp profile",)
     request = node.request(one, one.containers[0], "7")
     assert isinstance(request, SecurityContext)
     assert request.seccomp == "RuntimeDefault"
@@ -167,11 +167,11 @@ def test_restricted_v2_sets_what_nobody_has_set() -> None:
     )
     assert request.seccomp == "RuntimeDefault"
     assert admitted.changes == (
-        "runAsUser 1000660000, for example: the first uid of the namespace's range",
-        "runAsNonRoot true",
-        "capabilities.drop [ALL]",
-        "allowPrivilegeEscalation false",
-        "seccompProfile RuntimeDefault",
+        "restricted-v2 sets runAsUser 1000660000, for example: the first uid of the namespace's range",
+        "restricted-v2 sets runAsNonRoot true",
+        "restricted-v2 sets capabilities.drop [ALL]",
+        "restricted-v2 sets allowPrivilegeEscalation false",
+        "restricted-v2 sets seccompProfile RuntimeDefault",
     )
 
 
@@ -213,7 +213,8 @@ def test_a_uid_that_a_namespace_may_have_is_let_through_with_a_word() -> None:
     admitted = node.admit(one, one.containers[0])
     assert isinstance(admitted, Admitted)
     assert (
-        admitted.changes[0] == "runAsUser 1000680001 is let through only where the namespace's range has it"
+        admitted.changes[0]
+        == "restricted-v2 lets runAsUser 1000680001 through only where the namespace's range has it"
     )
 
 

@@ -76,22 +76,26 @@ def _generate(
     if user is None and constraint.users == "MustRunAsRange":
         user = EXAMPLE_RANGE[0]
         own = replace(own, run_as_user=user)
-        says.append(f"runAsUser {user}, for example: the first uid of the namespace's range")
+        says.append(
+            f"{constraint.name} sets runAsUser {user}, for example: the first uid of the namespace's range"
+        )
     elif user is not None and user >= FIRST_OF_ALL and constraint.users == "MustRunAsRange":
-        says.append(f"runAsUser {user} is let through only where the namespace's range has it")
+        says.append(
+            f"{constraint.name} lets runAsUser {user} through only where the namespace's range has it"
+        )
     if non_root is None and (user or (user is None and constraint.users == "MustRunAsNonRoot")):
         own = replace(own, run_as_non_root=True)
-        says.append("runAsNonRoot true")
+        says.append(f"{constraint.name} sets runAsNonRoot true")
     drop = tuple(sorted({*own.drop, *constraint.required_drop}))
     if len(drop) != len(own.drop):
         own = replace(own, drop=drop)
-        says.append(f"capabilities.drop [{', '.join(drop)}]")
+        says.append(f"{constraint.name} sets capabilities.drop [{', '.join(drop)}]")
     if own.allow_privilege_escalation is None:
         own = replace(own, allow_privilege_escalation=False)
-        says.append("allowPrivilegeEscalation false")
+        says.append(f"{constraint.name} sets allowPrivilegeEscalation false")
     if own.seccomp_profile is None and whole.seccomp_profile is None:
         own = replace(own, seccomp_profile=SeccompProfile("RuntimeDefault", None))
-        says.append("seccompProfile RuntimeDefault")
+        says.append(f"{constraint.name} sets seccompProfile RuntimeDefault")
     return replace(container, security_context=own), tuple(says)
 
 

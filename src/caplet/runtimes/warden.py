@@ -45,10 +45,10 @@ def admit(pod: PodSpec, container: Container) -> Admitted | Refused:
         container = replace(
             container, security_context=replace(own, seccomp_profile=SeccompProfile("RuntimeDefault", None))
         )
-        notes.append("seccompProfile RuntimeDefault")
+        notes.append("Autopilot applies the default seccomp profile")
     if not {name.upper() for name in (*own.add, *own.drop)} & {"ALL", "NET_RAW"}:
         notes.append(
-            "whether NET_RAW is among the default capabilities is not published: grep CapBnd /proc/1/status in a container"
+            "whether Autopilot leaves NET_RAW among the default capabilities is not published: grep CapBnd /proc/1/status tells, in a container"
         )
     return Admitted(container, tuple(notes))
 

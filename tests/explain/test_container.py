@@ -184,3 +184,15 @@ def test_the_api_server_refuses_users_out_of_range() -> None:
     assert explanation.refused is not None
     assert explanation.refused.by == "API server"
     assert "must be between 0 and 2147483647, inclusive" in explanation.refused.message
+
+
+def test_a_script_that_depends_on_what_only_the_cluster_knows() -> None:
+    facts = image(
+        {"/entry.sh": '#!/bin/sh\nexec "$SERVER"\n', "/app": "elf cap_net_bind_service=ep"},
+        Entrypoint=["/entry.sh"],
+    )
+    loose = STRICT.replace("allowPrivilegeEscalation: false, ", "")
+    known = web(loose, env="[{name: SERVER, value: /app}]")
+    later = web(loose, env="[{name: SERVER, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]")
+    assert explained(known, facts).verdict == Verdict.EFFECTIVE
+    assert explained(later, facts).verdict == Verdict.UNKNOWN

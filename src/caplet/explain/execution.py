@@ -14,10 +14,11 @@ from caplet.explain.explanation import Doubt, Step
 from caplet.image.interpreters import runs
 from caplet.image.passwd import User
 from caplet.image.program import may_execute
-from caplet.image.wrappers.model import Executes, Nothing, Unknown
+from caplet.image.wrappers.model import Executes, Nothing, Unknown, Unsure
 from caplet.kernel.credentials import Denied
 from caplet.kernel.filecaps import FileCaps
 from caplet.kernel.syscalls import apply_all
+from caplet.runtimes import kubelet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,8 @@ class Execution:
         """The entrypoint, what each program is known to execute, and where that ends the programs that are said to follow."""
         process = self.spec.process
         left = list(then)
-        following: Next = Executes(process.args, env=process.env, working_dir=process.cwd)
+        env = (*process.env, *self._known_later())
+        following: Next = Executes(process.args, env=env, working_dir=process.cwd)
         while len(self.steps) <= MAX_PROGRAMS:
             if not isinstance(following, Executes):
                 if left and self.steps[-1].program is not None and left[0] == self.steps[-1].program.argv:
@@ -68,17 +70,24 @@ class Execution:
                 if not left:
                     self._end(following)
                     return
-                following = Executes(left.pop(0), env=process.env, working_dir=process.cwd)
+                following = Executes(left.pop(0), env=env, working_dir=process.cwd)
             program = self._execute(following)
             if program is None:
                 return
             cred = self.steps[-1].after
             following = self._next(program, following, cred)
+            if isinstance(following, Executes) and not following.certain:
+                self.notes.append(f"{titled(program)} may also end by itself: {following.why}")
             self.setcaps += following.setcaps
             self.notes += following.notes
         self.doubts.append(
             Doubt(f"what runs behind {MAX_PROGRAMS} programs that execute one another", "--then PROGRAM")
         )
+
+    def _known_later(self) -> tuple[str, ...]:
+        """Variables whose values are in the cluster: a script that asks for one of them is not certain."""
+        _, elsewhere = kubelet.environment(self.container)
+        return tuple(Unsure(f"{name}=$({name})") for name in elsewhere)
 
     def _next(self, program: Program, now: Executes, cred: Credentials | None) -> Next:
         """What it executes, where its name is one of a program that executes others."""

@@ -13,32 +13,21 @@ all                                     the newest of each engine
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from caplet.errors import InvalidInput
 from caplet.kernel.caps import Caps, nearest
 from caplet.kernel.versions import NEWEST as NEWEST_KERNEL
 from caplet.kernel.versions import Kernel
-from caplet.runtimes import (
-    apiserver,
-    commandline,
-    containerd,
-    crio,
-    crun,
-    docker,
-    gvisor,
-    kubelet,
-    platforms,
-    podman,
-    runc,
-)
+from caplet.runtimes import apiserver, commandline, kubelet
 from caplet.runtimes.admission import Admitted
 from caplet.runtimes.model import Refused, Spec, Version
-from caplet.runtimes.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     from caplet.image.config import ImageConfig
     from caplet.kubernetes.pod import Container, PodSpec
@@ -46,12 +35,31 @@ if TYPE_CHECKING:
     from caplet.runtimes.model import SecurityContext
     from caplet.runtimes.platforms import Platform, Row
 
-ENGINES: Mapping[str, Engine] = {
-    engine.name: engine for engine in (containerd.ENGINE, crio.ENGINE, docker.ENGINE, podman.ENGINE)
-}
-RUNTIMES: Mapping[str, OCIRuntime] = {
-    runtime.name: runtime for runtime in (runc.RUNTIME, crun.RUNTIME, gvisor.RUNTIME)
-}
+T = TypeVar("T")
+
+
+class _Modules(Mapping[str, T]):
+    """A value of each module, loaded when somebody asks for it: only a matrix of all engines has to pay for all."""
+
+    def __init__(self, attribute: str, modules: Mapping[str, str]) -> None:
+        self._attribute = attribute
+        self._modules = modules
+
+    def __getitem__(self, name: str) -> T:
+        value: T = getattr(importlib.import_module(f"caplet.runtimes.{self._modules[name]}"), self._attribute)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+ENGINES: Mapping[str, Engine] = _Modules(
+    "ENGINE", {name: name for name in ("containerd", "crio", "docker", "podman")}
+)
+RUNTIMES: Mapping[str, OCIRuntime] = _Modules("RUNTIME", {"runc": "runc", "crun": "crun", "runsc": "gvisor"})
 
 OTHER_NAMES = {
     "cri-o": "crio",
@@ -60,9 +68,11 @@ OTHER_NAMES = {
     "gvisor": "runsc",
     "k8s": "kubernetes",
     "kernel": "linux",
-    **platforms.OTHER_NAMES,
 }
 """What people write, and the name that is meant."""
+
+OTHERS = ("kubernetes", "linux")
+"""What else stands behind a +."""
 
 MAX_NODES = 100
 """Columns that one `--on` may ask for: far more than anyone can read."""
@@ -174,12 +184,12 @@ def parse(text: str) -> Node:
     first, *rest = text.split("+")
     name, number = _split(first)
     given = _Given(name, [_written(name, number)])
-    if name in PLATFORMS:
-        given.platform(PLATFORMS[name], number, {_split(part)[0] for part in rest})
-    elif name in ENGINES:
+    if name in ENGINES:
         given.engine_in(ENGINES[name], number)
+    elif name in (platforms := _platforms()):
+        given.platform(platforms[name], number, {_split(part)[0] for part in rest})
     else:
-        known = [*ENGINES, *PLATFORMS]
+        known = [*ENGINES, *platforms]
         raise InvalidInput(f"unknown engine {name[:40]!r}{nearest(name, known)}", f"known: {_known()}")
     for part in rest:
         given.part(*_split(part))
@@ -295,15 +305,26 @@ def _split(text: str) -> tuple[str, str]:
         raise InvalidInput(
             f"--on {text[:60]}: no version behind the colon", "leave the colon out for the newest"
         )
-    second, _, rest = number.partition(":")
-    if (longer := f"{name}:{second.lower()}") in PLATFORMS or longer in OTHER_NAMES:
-        name, number = longer, rest
-    return OTHER_NAMES.get(name, name), number.removeprefix("v")
+    name = OTHER_NAMES.get(name, name)
+    if name not in ENGINES and name not in RUNTIMES and name not in OTHERS:
+        from caplet.runtimes.platforms import OTHER_NAMES as OF_PLATFORMS
+
+        second, _, rest = number.partition(":")
+        if (longer := f"{name}:{second.lower()}") in _platforms() or longer in OF_PLATFORMS:
+            name, number = longer, rest
+        name = OF_PLATFORMS.get(name, name)
+    return name, number.removeprefix("v")
+
+
+def _platforms() -> Mapping[str, Platform]:
+    from caplet.runtimes.platforms import PLATFORMS
+
+    return PLATFORMS
 
 
 def _known() -> str:
     engines = (f"{name}:{one.releases[0].line} to {one.releases[-1].line}" for name, one in ENGINES.items())
-    return ", ".join((*engines, *PLATFORMS))
+    return ", ".join((*engines, *_platforms()))
 
 
 def _row(platform: Platform, number: str) -> Row | None:
@@ -376,4 +397,4 @@ def _distance(one: Version, other: Version) -> tuple[int, int]:
 
 def names() -> Iterable[str]:
     """For completion on the command line."""
-    return (*ENGINES, *PLATFORMS)
+    return (*ENGINES, *_platforms())

@@ -205,3 +205,35 @@ def test_what_setcap_changes_is_not_known() -> None:
     assert explanation.verdict == Verdict.UNKNOWN
     assert "setcap cap_ipc_lock=+ep /bin/vault" in explanation.open_questions[-1].what
     assert codes(explanation) == set()
+
+
+SETPRIV = ["/usr/bin/setpriv", "--reuid", "999", "--regid", "999", "--clear-groups"]
+AMBIENT = [*SETPRIV, "--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service", "--", "/app"]
+SWITCHES = "allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [SETUID, SETGID, %s]}"
+
+
+@pytest.mark.parametrize(
+    ("argv", "add", "verdict", "expected"),
+    [
+        (AMBIENT, "NET_BIND_SERVICE", Verdict.EFFECTIVE, set()),
+        ([*SETPRIV, "--", "/app"], "NET_BIND_SERVICE", Verdict.INERT, {"CAP126"}),
+        ([*SETPRIV, "--", "/app"], "NET_ADMIN", Verdict.INERT, {"CAP126"}),
+        ([*SETPRIV, "--", "/app"], "CHOWN", Verdict.EFFECTIVE, set()),
+        ([*SETPRIV, "--", "/carries"], "NET_RAW", Verdict.EFFECTIVE, set()),
+    ],
+    ids=[
+        "ambient",
+        "a port",
+        "a capability of the program",
+        "one for root's part",
+        "setpriv keeps what is permitted",
+    ],
+)
+def test_root_becomes_somebody_else(argv: list[str], add: str, verdict: Verdict, expected: set[str]) -> None:
+    ports = "[{containerPort: 80}]" if add == "NET_BIND_SERVICE" else "[]"
+    files = {"/usr/bin/setpriv": "elf", "/app": "elf", "/carries": "elf cap_net_raw=ep", **ACCOUNTS}
+    pod, container = the_container(web(SWITCHES % add, ports=ports))
+    for node in nodes("containerd:1.7,crio"):
+        explanation = explain(pod, container, image(files, {"Entrypoint": argv}), node)
+        assert explanation.verdict == verdict
+        assert codes(explanation) == expected

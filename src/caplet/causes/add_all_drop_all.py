@@ -8,8 +8,8 @@
 
 ## Why
 
-containerd and CRI-O fill the set for an ALL in `add`, empty it for an ALL in `drop`, and then add what is added by name: what is left is the names. Docker looks at an ALL in `add`
-first and then does not look at one in `drop`.
+containerd and CRI-O fill the set for an ALL in `add`, empty it for an ALL in `drop`, and then add what is added by
+name: what is left is the names. Docker looks at an ALL in `add` first and then does not look at one in `drop`.
 
     bounding = add by name                    containerd, CRI-O
     bounding = everything - drop by name      Docker
@@ -20,7 +20,8 @@ first and then does not look at one in `drop`.
 
 ## Fix
 
-Name what is needed: `capabilities: {drop: [ALL], add: [NET_RAW]}`. `caplet scan` shows what the program's file asks for.
+Name what is needed: `capabilities: {drop: [ALL], add: [NET_RAW]}`. `caplet scan` shows what the program's file asks
+for.
 
 ## Where
 
@@ -28,7 +29,8 @@ containerd, CRI-O, Podman. It comes from a default that drops ALL and a workload
 
 ## References
 
-- containerd internal/cri/opts/spec_opts.go, WithCapabilities(); moby daemon/pkg/oci/caps/utils.go, TweakCapabilities()
+- containerd internal/cri/opts/spec_opts.go, WithCapabilities(); moby daemon/pkg/oci/caps/utils.go,
+  TweakCapabilities()
 - containers/common pkg/capabilities, MergeCapabilities()
 """
 

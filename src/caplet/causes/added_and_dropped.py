@@ -10,8 +10,9 @@ or nothing: the program lacks what `add` names.
 
 ## Why
 
-containerd and CRI-O do the adds and then the drops, so the drop wins. Docker takes the drops from its defaults and then adds, so the add wins. Podman refuses the
-container. `drop: [ALL]` is another matter: there an add by name wins everywhere.
+containerd and CRI-O do the adds and then the drops, so the drop wins. Docker takes the drops from its defaults and
+then adds, so the add wins. Podman refuses the container. `drop: [ALL]` is another matter: there an add by name wins
+everywhere.
 
     bounding = (defaults | add) - drop        containerd, CRI-O
     bounding = (defaults - drop) | add        Docker
@@ -22,16 +23,19 @@ container. `drop: [ALL]` is another matter: there an add by name wins everywhere
 
 ## Fix
 
-1. Take the name out of `drop`, or write `drop: [ALL]` and add what is needed by name, which means the same everywhere.
+1. Take the name out of `drop`, or write `drop: [ALL]` and add what is needed by name, which means the same
+   everywhere.
 2. If it is not needed, take it out of `add`.
 
 ## Where
 
-containerd and CRI-O drop it, Podman refuses, Docker keeps it. Two lists that were merged (Helm values, Kustomize, a mutating webhook) are where it comes from.
+containerd and CRI-O drop it, Podman refuses, Docker keeps it. Two lists that were merged (Helm values, Kustomize, a
+mutating webhook) are where it comes from.
 
 ## References
 
-- containerd internal/cri/opts/spec_opts.go, WithCapabilities(); cri-o/cri-o internal/factory/container/container.go, SpecSetupCapabilities()
+- containerd internal/cri/opts/spec_opts.go, WithCapabilities(); cri-o/cri-o internal/factory/container/container.go,
+  SpecSetupCapabilities()
 - moby daemon/pkg/oci/caps/utils.go, TweakCapabilities(); containers/common pkg/capabilities, MergeCapabilities()
 """
 

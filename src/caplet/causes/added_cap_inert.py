@@ -8,8 +8,8 @@
     ping: socktype: SOCK_RAW ... Operation not permitted
     ibv_reg_mr failed: Cannot allocate memory
 
-The Pod adds the capability, `kubectl get pod -o yaml` shows it, and still the program is denied what it allows. Some programs
-misreport it: "Port 80 was already in use".
+The Pod adds the capability, `kubectl get pod -o yaml` shows it, and still the program is denied what it allows. Some
+programs misreport it: "Port 80 was already in use".
 
 ## Why
 
@@ -27,22 +27,25 @@ The file has no F, and Kubernetes sets nothing ambient, so all of it is gone bef
 
 ## Fix
 
-1. For a port: `net.ipv4.ip_unprivileged_port_start: "0"` in the Pod's sysctls gives the ports to everyone in that Pod and needs no
-   capability. Or let the program listen on a port from 1024 on, and the Service map it.
-2. Give the program's file the capability: `caplet grant IMAGE -o OUT /path/to/program=NET_BIND_SERVICE`. With the add that is there it
-   works under `allowPrivilegeEscalation: false` as well.
-3. Where the program is an interpreter or a shell, do not: every script would have it. Let a program of its own do the privileged part.
+1. For a port: `net.ipv4.ip_unprivileged_port_start: "0"` in the Pod's sysctls gives the ports to everyone in that Pod
+   and needs no capability. Or let the program listen on a port from 1024 on, and the Service map it.
+2. Give the program's file the capability: `caplet grant IMAGE -o OUT /path/to/program=NET_BIND_SERVICE`. With the add
+   that is there it works under `allowPrivilegeEscalation: false` as well.
+3. Where the program is an interpreter or a shell, do not: every script would have it. Let a program of its own do the
+   privileged part.
 
 ## Where
 
-Every Kubernetes with containerd or CRI-O, and Docker. Podman alone makes added capabilities of a user other than root ambient. On
-containerd 2 and Docker from 20.10 ports below 1024 are free by default, and a lost NET_BIND_SERVICE goes unnoticed.
+Every Kubernetes with containerd or CRI-O, and Docker. Podman alone makes added capabilities of a user other than root
+ambient. On containerd 2 and Docker from 20.10 ports below 1024 are free by default, and a lost NET_BIND_SERVICE goes
+unnoticed.
 
 ## References
 
 - capabilities(7), "Transformation of capabilities during execve()"
 - kubernetes/kubernetes#56374, open since 2017
-- prometheus/node_exporter#3477, open-telemetry/opentelemetry-collector-contrib#38002, NVIDIA/nvidia-container-toolkit#2037
+- prometheus/node_exporter#3477, open-telemetry/opentelemetry-collector-contrib#38002,
+  NVIDIA/nvidia-container-toolkit#2037
 """
 
 from __future__ import annotations

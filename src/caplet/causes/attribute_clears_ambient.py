@@ -9,12 +9,13 @@ under Podman with `--cap-add`, where a program without any file capability works
 
 ## Why
 
-Ambient capabilities survive execve(2) of ordinary files only. A file with a security.capability attribute, be it empty, inheritable only or with another capability, sets
+Ambient capabilities survive execve(2) of ordinary files only. A file with a security.capability attribute, be it
+empty, inheritable only or with another capability, sets
 
     P'(ambient) = none
 
-and then counts alone: `P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding))`. With `+i` the capability ends permitted and not effective. A set-user-ID file
-clears it as well.
+and then counts alone: `P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding))`. With `+i`
+the capability ends permitted and not effective. A set-user-ID file clears it as well.
 
 ## Prove it
 
@@ -28,7 +29,8 @@ clears it as well.
 
 ## Where
 
-Podman with `--cap-add` for a user other than root, CRI-O's privileged containers, and launchers that raise ambient capabilities. Kubernetes has no other way to ambient ones.
+Podman with `--cap-add` for a user other than root, CRI-O's privileged containers, and launchers that raise ambient
+capabilities. Kubernetes has no other way to ambient ones.
 
 ## References
 

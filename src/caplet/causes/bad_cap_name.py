@@ -11,10 +11,11 @@ or nothing at all: the container runs without it.
 
 ## Why
 
-The API server does not look at the names, the kubelet passes them on as they are. In a Pod a capability has no prefix: NET_RAW. containerd puts
-`CAP_` before each name, and so makes `CAP_CAP_NET_RAW` of `CAP_NET_RAW`, which nobody knows. CRI-O, Docker and Podman accept the prefix, and refuse
-names that do not exist. What an unknown name in config.json does is the OCI runtime's affair: runc since 1.0.0-rc94 and crun until 1.28 leave it out
-with a warning in their own log, crun since 1.29 and older runc do not start the container. An unknown name in `drop` drops nothing.
+The API server does not look at the names, the kubelet passes them on as they are. In a Pod a capability has no
+prefix: NET_RAW. containerd puts `CAP_` before each name, and so makes `CAP_CAP_NET_RAW` of `CAP_NET_RAW`, which
+nobody knows. CRI-O, Docker and Podman accept the prefix, and refuse names that do not exist. What an unknown name in
+config.json does is the OCI runtime's affair: runc since 1.0.0-rc94 and crun until 1.28 leave it out with a warning in
+their own log, crun since 1.29 and older runc do not start the container. An unknown name in `drop` drops nothing.
 
 ## Prove it
 
@@ -23,7 +24,8 @@ with a warning in their own log, crun since 1.29 and older runc do not start the
 
 ## Fix
 
-Write the name as Kubernetes does, in capitals and without CAP_: `add: [NET_RAW]`. Capitals matter to Pod Security admission, not to the runtimes.
+Write the name as Kubernetes does, in capitals and without CAP_: `add: [NET_RAW]`. Capitals matter to Pod Security
+admission, not to the runtimes.
 
 ## Where
 
@@ -32,7 +34,8 @@ The doubled prefix: Kubernetes with containerd. Mistyped names: ignored by conta
 ## References
 
 - kubernetes/kubernetes#95613
-- containerd internal/cri/opts/spec_opts.go, WithCapabilities(); opencontainers/runc 5fb831a0f; containers/crun 2e822523
+- containerd internal/cri/opts/spec_opts.go, WithCapabilities(); opencontainers/runc 5fb831a0f; containers/crun
+  2e822523
 """
 
 from __future__ import annotations

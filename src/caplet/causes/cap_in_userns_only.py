@@ -5,12 +5,14 @@
 
     Operation not permitted
 
-from setting the clock, making a device, loading a module, or ENOMEM from mlock(2), with `hostUsers: false`, although CapEff has the bit.
+from setting the clock, making a device, loading a module, or ENOMEM from mlock(2), with `hostUsers: false`, although
+CapEff has the bit.
 
 ## Why
 
-In a user namespace of its own a process has capabilities over what that namespace owns. capable() in the kernel, unlike ns_capable(), asks for the initial
-user namespace: CAP_SYS_TIME, CAP_MKNOD, CAP_SYS_MODULE, CAP_SYS_RAWIO, and CAP_IPC_LOCK for memory beyond RLIMIT_MEMLOCK.
+In a user namespace of its own a process has capabilities over what that namespace owns. capable() in the kernel,
+unlike ns_capable(), asks for the initial user namespace: CAP_SYS_TIME, CAP_MKNOD, CAP_SYS_MODULE, CAP_SYS_RAWIO, and
+CAP_IPC_LOCK for memory beyond RLIMIT_MEMLOCK.
 
 ## Prove it
 

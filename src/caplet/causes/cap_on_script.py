@@ -9,8 +9,8 @@ and `getcap` shows the capability on the script that is the entrypoint.
 
 ## Why
 
-For a file that begins with `#!` the kernel loads the interpreter that the line names, and takes the credentials from that file alone, as it does for
-set-user-ID. F in capabilities(7)'s formula is the interpreter's, which has none:
+For a file that begins with `#!` the kernel loads the interpreter that the line names, and takes the credentials from
+that file alone, as it does for set-user-ID. F in capabilities(7)'s formula is the interpreter's, which has none:
 
     P'(permitted) = F(permitted) & P(bounding) = none
 
@@ -22,7 +22,8 @@ set-user-ID. F in capabilities(7)'s formula is the interpreter's, which has none
 ## Fix
 
 1. Let a program of its own, not a script, do what needs the capability, and give it to that program's file.
-2. A launcher of a few lines carries the capability, raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and executes this one script.
+2. A launcher of a few lines carries the capability, raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and
+   executes this one script.
 3. Not on the interpreter: `setcap` on python3 or sh gives it to every script in the image.
 
 ## Where

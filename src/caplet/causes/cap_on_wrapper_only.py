@@ -23,7 +23,8 @@ Only ambient capabilities pass, and a wrapper must raise those itself.
 ## Fix
 
 1. `caplet grant IMAGE -o OUT /path/to/program=NET_BIND_SERVICE`, as well as on the wrapper where no_new_privs is set.
-2. A launcher of a few lines that raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and executes this one program.
+2. A launcher of a few lines that raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and executes this one
+   program.
 
 ## Where
 

@@ -25,7 +25,8 @@ A `+ep` file of which one bit is not in it does not start (CAP102).
 ## Fix
 
 1. If the program does not need it here: `caplet strip IMAGE -o OUT PATH`, or `caplet relax`.
-2. Say it in the Pod instead of relying on a default, and drop the rest: `capabilities: {drop: [ALL], add: [NET_RAW]}`.
+2. Say it in the Pod instead of relying on a default, and drop the rest:
+   `capabilities: {drop: [ALL], add: [NET_RAW]}`.
 
 ## Where
 

@@ -10,8 +10,8 @@ or a privileged container that lacks them.
 
 ## Why
 
-Linux 5.8 and 5.9 took BPF, PERFMON and CHECKPOINT_RESTORE out of SYS_ADMIN. Docker 20.10, containerd 1.4, CRI-O 1.20 and their runc end their lists at AUDIT_READ:
-they refuse the names, or leave them out of ALL.
+Linux 5.8 and 5.9 took BPF, PERFMON and CHECKPOINT_RESTORE out of SYS_ADMIN. Docker 20.10, containerd 1.4, CRI-O 1.20
+and their runc end their lists at AUDIT_READ: they refuse the names, or leave them out of ALL.
 
 ## Prove it
 
@@ -21,12 +21,13 @@ they refuse the names, or leave them out of ALL.
 ## Fix
 
 1. An engine of 2021 or later.
-2. Until then, on such a node, the program needs what the capability was taken from: SYS_ADMIN. Weigh whether it has to run there.
+2. Until then, on such a node, the program needs what the capability was taken from: SYS_ADMIN. Weigh whether it has
+   to run there.
 
 ## Where
 
-Docker before 23.0, containerd 1.4, CRI-O before 1.21; runc before 1.0.0-rc93; every engine on Linux before 5.8. gVisor's runsc leaves NET_RAW out unless it
-runs with `--net-raw`.
+Docker before 23.0, containerd 1.4, CRI-O before 1.21; runc before 1.0.0-rc93; every engine on Linux before 5.8.
+gVisor's runsc leaves NET_RAW out unless it runs with `--net-raw`.
 
 ## References
 

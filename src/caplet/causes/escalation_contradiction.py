@@ -8,8 +8,8 @@
 
 ## Why
 
-ValidateSecurityContext() holds the two for a contradiction. Only the spelling `CAP_SYS_ADMIN` is looked for: SYS_ADMIN, as it is written in a Pod, passes,
-and so does ALL.
+ValidateSecurityContext() holds the two for a contradiction. Only the spelling `CAP_SYS_ADMIN` is looked for:
+SYS_ADMIN, as it is written in a Pod, passes, and so does ALL.
 
 ## Prove it
 
@@ -18,7 +18,8 @@ and so does ALL.
 ## Fix
 
 1. Leave out `privileged`, and name what is needed in `capabilities.add`.
-2. Write SYS_ADMIN without CAP_ only if it is really needed; most often a smaller capability does (BPF, PERFMON, SYS_PTRACE, NET_ADMIN).
+2. Write SYS_ADMIN without CAP_ only if it is really needed; most often a smaller capability does (BPF, PERFMON,
+   SYS_PTRACE, NET_ADMIN).
 
 ## Where
 

@@ -15,12 +15,13 @@ It often begins with an image upgrade: the new image's file has capabilities, th
 
 ## Why
 
-The file has the effective bit (`getcap` shows `=ep`). Then execve(2) insists: if a capability of F(permitted) does not come through
+The file has the effective bit (`getcap` shows `=ep`). Then execve(2) insists: if a capability of F(permitted) does
+not come through
 
     P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding))
 
-the call fails with EPERM, for root as well, whatever no_new_privs is, and even if the program would never use it. The bounding set
-is what the engine grants: its defaults, less `drop`, plus `add`.
+the call fails with EPERM, for root as well, whatever no_new_privs is, and even if the program would never use it. The
+bounding set is what the engine grants: its defaults, less `drop`, plus `add`.
 
 ## Prove it
 
@@ -30,8 +31,10 @@ is what the engine grants: its defaults, less `drop`, plus `add`.
 ## Fix
 
 1. If the program does not need it here: `caplet strip IMAGE -o OUT PATH` takes the attribute away.
-2. `caplet relax IMAGE -o OUT PATH` turns `+ep` into `+p`: then it starts anywhere; only a program that raises the capability itself has it where it is allowed.
-3. Allow it, and only it: `capabilities.add: [NET_BIND_SERVICE]` in the container's securityContext, beside `drop: [ALL]`.
+2. `caplet relax IMAGE -o OUT PATH` turns `+ep` into `+p`: then it starts anywhere; only a program that raises the
+   capability itself has it where it is allowed.
+3. Allow it, and only it: `capabilities.add: [NET_BIND_SERVICE]` in the container's securityContext, beside
+   `drop: [ALL]`.
 
 ## Where
 

@@ -9,9 +9,11 @@ and `getcap` was right in the RUN step that set it. In the image, `caplet scan` 
 
 ## Why
 
-The kernel takes security.capability away from a file whose owner changes (chown_common() sets ATTR_KILL_PRIV), and from one that is written or truncated. Tools that
-make a new file of an old one (`strip`, `upx`, `install`, `cp`, signing) do not copy it. A `COPY --chown` is a new file as well. Some build storages and some COPY
-implementations drop it: Docker's vfs driver (until moby/moby#42934), the classic builder in `COPY --from`, every builder in COPY from the build context. What is left is
+The kernel takes security.capability away from a file whose owner changes (chown_common() sets ATTR_KILL_PRIV), and
+from one that is written or truncated. Tools that make a new file of an old one (`strip`, `upx`, `install`, `cp`,
+signing) do not copy it. A `COPY --chown` is a new file as well. Some build storages and some COPY implementations
+drop it: Docker's vfs driver (until moby/moby#42934), its classic builder in `COPY --from`, and it and BuildKit in
+COPY from the build context. What is left is
 
     F(permitted) = none
 
@@ -24,7 +26,7 @@ implementations drop it: Docker's vfs driver (until moby/moby#42934), the classi
 
 1. Let setcap be the last step that touches the file: chown, strip, then setcap.
 2. Set it after the build, whatever the builder is: `caplet grant IMAGE -o OUT /path/to/program=NET_BIND_SERVICE`.
-3. Build with BuildKit or buildah, which keep it in `COPY --from`.
+3. Build with BuildKit or buildah, which keep it in `COPY --from`; buildah keeps it from the build context as well.
 
 ## Where
 

@@ -9,9 +9,10 @@ on one node; the same Pod and image digest work on another.
 
 ## Why
 
-File capabilities are an extended attribute. Whoever copies a containerd or Docker data directory with `cp -r`, `rsync` without `-X`, `tar` without
-`--xattrs --xattrs-include='*'`, or to a file system without extended attributes, copies the files without it. The engine verified its blobs
-when it unpacked them and never looks again, so nothing repairs it and nothing says so. Then
+File capabilities are an extended attribute. Whoever copies a containerd or Docker data directory with `cp -r`,
+`rsync` without `-X`, `tar` without `--xattrs --xattrs-include='*'`, or to a file system without extended attributes,
+copies the files without it. The engine verified its blobs when it unpacked them and never looks again, so nothing
+repairs it and nothing says so. Then
 
     F(permitted) = none, and P'(permitted) = F(permitted) & P(bounding) = none
 

@@ -10,9 +10,10 @@ in a Pod with `hostUsers: false`; or, without a user namespace, no error and no 
 
 ## Why
 
-setcap in a user namespace writes an attribute of revision 3 with a rootid: the uid that is root there. execve(2) honours it only in the user namespace whose root that
-uid is, or in one below it (rootid_owns_currentns()). Elsewhere the file counts as one without capabilities. overlayfs cannot
-translate such a rootid through an idmapped mount, and the lookup fails with EOVERFLOW.
+setcap in a user namespace writes an attribute of revision 3 with a rootid: the uid that is root there. execve(2)
+honours it only in the user namespace whose root that uid is, or in one below it (rootid_owns_currentns()). Elsewhere
+the file counts as one without capabilities. overlayfs cannot translate such a rootid through an idmapped mount, and
+the lookup fails with EOVERFLOW.
 
     F(permitted) = none, unless rootid is the root of the process's user namespace or of one above it
 
@@ -22,12 +23,14 @@ translate such a rootid through an idmapped mount, and the lookup fails with EOV
 
 ## Fix
 
-1. Write it as revision 2, which holds in every user namespace: `caplet grant IMAGE -o OUT PATH=NET_BIND_SERVICE` does.
-2. Build with an engine that converts it when it makes the layer: Docker since 20.10, BuildKit.
+1. Write it as revision 2, which holds in every user namespace: `caplet grant IMAGE -o OUT PATH=NET_BIND_SERVICE`
+   does.
+2. Build with an engine that converts it when it makes the layer: Docker since 20.10.
 
 ## Where
 
-Images from rootless Buildah or Podman, or built in a user namespace. "Ignored in a user namespace" is not true of revision 2.
+Images from rootless Buildah or Podman, or built in a user namespace. "Ignored in a user namespace" is not true of
+revision 2.
 
 ## References
 

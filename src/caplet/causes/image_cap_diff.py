@@ -9,8 +9,9 @@ after a new tag, with a manifest that nobody touched.
 
 ## Why
 
-Maintainers add `setcap` to a Dockerfile so that users other than root can bind port 80. A Pod that drops everything then does not start (CAP102): the bounding set lacks what
-the file demands. The other way round, an image that lost its `setcap` leaves the Pod's add inert (CAP101).
+Maintainers add `setcap` to a Dockerfile so that users other than root can bind port 80. A Pod that drops everything
+then does not start (CAP102): the bounding set lacks what the file demands. The other way round, an image that lost
+its `setcap` leaves the Pod's add inert (CAP101).
 
     old: F(permitted) = none                   starts, binds a high port
     new: F(permitted) = NET_BIND_SERVICE=ep    execve(2) fails with EPERM

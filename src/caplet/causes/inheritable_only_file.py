@@ -13,7 +13,8 @@ F(inheritable) counts only as far as the caller's P(inheritable) has it:
 
     P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding))
 
-Engines once put what they granted into P(inheritable) as well. That was CVE-2022-24769, and since then P(inheritable) is empty.
+Engines once put what they granted into P(inheritable) as well. That was CVE-2022-24769, and since then P(inheritable)
+is empty.
 
 ## Prove it
 
@@ -26,7 +27,8 @@ Engines once put what they granted into P(inheritable) as well. That was CVE-202
 
 ## Where
 
-Docker from 20.10.14, containerd from 1.5.11 and 1.6.2, CRI-O from 1.25 unless `add_inheritable_capabilities` is set, Podman from 4.0.3.
+Docker from 20.10.14, containerd from 1.5.11 and 1.6.2, CRI-O from 1.25 unless `add_inheritable_capabilities` is set,
+Podman from 4.0.3.
 
 ## References
 

@@ -230,6 +230,8 @@ def _not_carried(explanation: Explanation, cap: int) -> tuple[Place, Step]:
         return Place.AMBIENT_CLEARED, cleared
     if any(_carries(link.caps, cap) for link in last.program.chain[:-1]):
         return Place.ON_SCRIPT, last
+    if explanation.becomes_user:
+        return Place.SWITCH, _switch(explanation)
     loser = _loser(explanation, cap)
     if loser is not None and loser.program is None:
         return Place.SWITCH, loser
@@ -259,6 +261,18 @@ def _loser(explanation: Explanation, cap: int) -> Step | None:
             if step.after and cap in step.before.caps.permitted and cap not in step.after.caps.permitted
         ),
         None,
+    )
+
+
+def _switch(explanation: Explanation) -> Step:
+    """The step that makes root somebody else."""
+    return next(
+        (
+            step
+            for step in explanation.steps[1:]
+            if step.after and step.before.seen().euid == 0 != step.after.seen().euid
+        ),
+        explanation.executions[-1],
     )
 
 

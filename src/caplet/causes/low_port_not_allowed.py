@@ -9,8 +9,9 @@ The Pod says nothing of NET_BIND_SERVICE, or drops everything; the same image bi
 
 ## Why
 
-bind(2) below `net.ipv4.ip_unprivileged_port_start` (1024 in a new network namespace) needs CAP_NET_BIND_SERVICE in the effective set. It is in every engine's default set, but a user other than
-root loses it at execve(2). Docker hides it: there the ports of a container start at 0.
+bind(2) below `net.ipv4.ip_unprivileged_port_start` (1024 in a new network namespace) needs CAP_NET_BIND_SERVICE in
+the effective set. It is in every engine's default set, but a user other than root loses it at execve(2). Docker hides
+it: there the ports of a container start at 0.
 
 ## Prove it
 

@@ -9,8 +9,9 @@
 
 ## Why
 
-get_vfs_caps_from_disk() accepts revision 1 with 12 bytes, 2 with 20, 3 with 24. Anything else, an empty value too, makes execve(2) fail with EINVAL,
-more than 24 bytes with ERANGE, before the program runs and for every user. Some storages leave an empty attribute behind where one was removed.
+get_vfs_caps_from_disk() accepts revision 1 with 12 bytes, 2 with 20, 3 with 24. Anything else, an empty value too,
+makes execve(2) fail with EINVAL, more than 24 bytes with ERANGE, before the program runs and for every user. Some
+storages leave an empty attribute behind where one was removed.
 
 ## Prove it
 
@@ -24,8 +25,9 @@ more than 24 bytes with ERANGE, before the program runs and for every user. Some
 
 ## Where
 
-Every kernel. setxattr(2) itself refuses all but an empty value, so an image with another broken attribute is not unpacked at all. Docker, Podman and umoci do not store an empty
-one, so there the program starts; containerd stores it.
+Every kernel. setxattr(2) itself refuses all but an empty value, so an image with another broken attribute is not
+unpacked at all. Docker, Podman and umoci do not store an empty one, so there the program starts; containerd stores
+it.
 
 ## References
 

@@ -7,12 +7,14 @@
     mlockall: Cannot allocate memory
     Error initializing core: Failed to lock memory: cannot allocate memory
 
-RDMA, NCCL, DPDK, io_uring, databases and Vault say so; NCCL falls back to TCP in silence. `ulimit -l` in the container says 8192 or 64.
+RDMA, NCCL, DPDK, io_uring, databases and Vault say so; NCCL falls back to TCP in silence. `ulimit -l` in the
+container says 8192 or 64.
 
 ## Why
 
-can_do_mlock() lets a process lock up to RLIMIT_MEMLOCK, and without limit if it has CAP_IPC_LOCK. A user other than root loses the capability at execve(2) (CAP101); the
-limit stays. It comes from the engine's service: 8 MiB with systemd's default.
+can_do_mlock() lets a process lock up to RLIMIT_MEMLOCK, and without limit if it has CAP_IPC_LOCK. A user other than
+root loses the capability at execve(2) (CAP101); the limit stays. It comes from the engine's service: 8 MiB with
+systemd's default.
 
 ## Prove it
 
@@ -20,8 +22,10 @@ limit stays. It comes from the engine's service: 8 MiB with systemd's default.
 
 ## Fix
 
-1. Raise the limit: `LimitMEMLOCK=infinity` in containerd's or CRI-O's systemd unit; CRI-O also has `default_ulimits`, Docker and Podman `--ulimit memlock=-1`.
-2. Give the program's file IPC_LOCK (`caplet grant`), with `capabilities.add: [IPC_LOCK]`. Not an interpreter: PyTorch's program is python3. And LD_LIBRARY_PATH does not count for it then (CAP108).
+1. Raise the limit: `LimitMEMLOCK=infinity` in containerd's or CRI-O's systemd unit; CRI-O also has `default_ulimits`,
+   Docker and Podman `--ulimit memlock=-1`.
+2. Give the program's file IPC_LOCK (`caplet grant`), with `capabilities.add: [IPC_LOCK]`. Not an interpreter:
+   PyTorch's program is python3. And LD_LIBRARY_PATH does not count for it then (CAP108).
 3. Vault: `disable_mlock = true`.
 
 ## Where
@@ -64,6 +68,7 @@ spec:
 def _find(explanation: Explanation) -> Iterator[Found]:
     if (
         explanation.starts
+        and not explanation.changed_by_setcap
         and Cap.IPC_LOCK in explanation.lost
         and not explanation.container.security_context.privileged
     ):

@@ -7,8 +7,9 @@ Nothing fails: the program binds port 80 whether it has the capability or not.
 
 ## Why
 
-bind(2) asks for CAP_NET_BIND_SERVICE only below `net.ipv4.ip_unprivileged_port_start` of the network namespace. containerd 2 and Docker from 20.10 set it to 0 for containers
-with a network of their own, and so does a Pod whose sysctls say so.
+bind(2) asks for CAP_NET_BIND_SERVICE only below `net.ipv4.ip_unprivileged_port_start` of the network namespace.
+containerd 2 and Docker from 20.10 set it to 0 for containers with a network of their own, and so does a Pod whose
+sysctls say so.
 
 ## Prove it
 
@@ -22,7 +23,8 @@ with a network of their own, and so does a Pod whose sysctls say so.
 
 ## Where
 
-containerd from 2.0, Docker from 20.10; not CRI-O, not Podman, not with hostNetwork. A test on Docker or kind therefore says nothing about another cluster.
+containerd from 2.0, Docker from 20.10; not CRI-O, not Podman, not with hostNetwork. A test on Docker or kind
+therefore says nothing about another cluster.
 
 ## References
 

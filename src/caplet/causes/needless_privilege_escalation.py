@@ -3,13 +3,16 @@
 
 ## What you see
 
-Nothing fails. The manifest has `allowPrivilegeEscalation: true`, often with a comment that the capability does not work otherwise.
+Nothing fails. The manifest has `allowPrivilegeEscalation: true`, often with a comment that the capability does not
+work otherwise.
 
 ## Why
 
-`allowPrivilegeEscalation: false` sets no_new_privs. It does not disarm the file capability of the container's first program: the runtime puts what is granted into P(permitted),
-and `P'(permitted) = F(permitted) & P(bounding) & P(permitted)` still has it. It bites only behind a wrapper that lost it (CAP103), and that can be mended. What `true` really
-gives is every set-user-ID and file-capability program of the image to whoever gets in.
+`allowPrivilegeEscalation: false` sets no_new_privs. It does not disarm the file capability of the container's first
+program: the runtime puts what is granted into P(permitted), and
+`P'(permitted) = F(permitted) & P(bounding) & P(permitted)` still has it. It bites only behind a wrapper that lost it
+(CAP103), and that can be mended. What `true` really gives is every set-user-ID and file-capability program of the
+image to whoever gets in.
 
 ## Prove it
 

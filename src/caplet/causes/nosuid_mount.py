@@ -9,8 +9,9 @@ on one node, with an image that works elsewhere; `getcap` shows the capability i
 
 ## Why
 
-mnt_may_suid() is asked before the attribute is read: on a nosuid mount, or one of another mount namespace or user namespace, execve(2) treats the file as if it
-carried none. There is no error, not even EPERM where the bounding set lacks the capability. Ambient capabilities stay.
+mnt_may_suid() is asked before the attribute is read: on a nosuid mount, or one of another mount namespace or user
+namespace, execve(2) treats the file as if it carried none. There is no error, not even EPERM where the bounding set
+lacks the capability. Ambient capabilities stay.
 
     F(permitted) = none
 
@@ -20,8 +21,8 @@ carried none. There is no error, not even EPERM where the bounding set lacks the
 
 ## Fix
 
-1. Mount the engine's data directory (/var/lib/containerd, /var/lib/containers) without nosuid: hardening guides ask for nosuid on /var, and it belongs on a
-   file system of its own then.
+1. Mount the engine's data directory (/var/lib/containerd, /var/lib/containers) without nosuid: hardening guides ask
+   for nosuid on /var, and it belongs on a file system of its own then.
 2. Keep the program in the image, not on a volume: nodes may mount /var/lib/kubelet nosuid.
 
 ## Where

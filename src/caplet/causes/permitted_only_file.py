@@ -22,7 +22,8 @@ A program that knows of capabilities raises what it needs with capset(2), uses i
 
 ## Fix
 
-1. If the program does not raise it: `caplet grant IMAGE -o OUT PATH=cap_net_bind_service+ep`. Then it does not start where the capability is not allowed (CAP102).
+1. If the program does not raise it: `caplet grant IMAGE -o OUT PATH=cap_net_bind_service+ep`. Then it does not start
+   where the capability is not allowed (CAP102).
 2. If it does (bind's named, chrony, dumpcap built with libcap): nothing, it works.
 
 ## Where

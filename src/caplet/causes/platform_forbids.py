@@ -10,8 +10,8 @@
 
 ## Why
 
-GKE Autopilot, OpenShift's security context constraints, EKS on Fargate and Pod Security admission decide before any node hears of the Pod. What the runtime would do
-with the capability does not matter there.
+GKE Autopilot, OpenShift's security context constraints, EKS on Fargate and Pod Security admission decide before any
+node hears of the Pod. What the runtime would do with the capability does not matter there.
 
 ## Prove it
 
@@ -20,9 +20,11 @@ with the capability does not matter there.
 
 ## Fix
 
-1. Find out whether the capability is needed at all (`caplet explain` on that platform): ports below 1024 often need none there.
+1. Find out whether the capability is needed at all (`caplet explain` on that platform): ports below 1024 often need
+   none there.
 2. Ask for what is on the platform's list: NET_BIND_SERVICE is on every one.
-3. A DaemonSet that must have more belongs on another kind of node pool or cluster, or needs the platform's own exemption (an allowlisted partner workload, another SCC).
+3. A DaemonSet that must have more belongs on another kind of node pool or cluster, or needs the platform's own
+   exemption (an allowlisted partner workload, another SCC).
 
 ## Where
 

@@ -9,8 +9,9 @@ with `hostUsers: false` and `hostNetwork: true`, although CapEff has the bit.
 
 ## Why
 
-bind(2) asks for the capability in the user namespace that owns the network namespace: ns_capable(net->user_ns, CAP_NET_BIND_SERVICE). The node's network
-belongs to the initial user namespace, where a process of the Pod's own user namespace has nothing.
+bind(2) asks for the capability in the user namespace that owns the network namespace: ns_capable(net->user_ns,
+CAP_NET_BIND_SERVICE). The node's network belongs to the initial user namespace, where a process of the Pod's own user
+namespace has nothing.
 
 ## Prove it
 

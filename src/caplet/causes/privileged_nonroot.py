@@ -9,8 +9,8 @@ in /proc/self/status of a privileged container, and "operation not permitted" fr
 
 ## Why
 
-privileged fills the sets of the process that the runtime makes, lifts seccomp and masks, opens devices. The execve(2) after that is the same as
-always, and for a user other than root with a file without capabilities
+privileged fills the sets of the process that the runtime makes, lifts seccomp and masks, opens devices. The execve(2)
+after that is the same as always, and for a user other than root with a file without capabilities
 
     P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding)) | P'(ambient) = none
 
@@ -21,12 +21,15 @@ always, and for a user other than root with a file without capabilities
 
 ## Fix
 
-1. Find out which capability the program needs, give that to its file (`caplet grant`) and to the Pod (`capabilities.add`), and leave privileged out.
-2. A debugging container that must do everything is root by intent: `kubectl debug` with a user of 0, for as long as it takes.
+1. Find out which capability the program needs, give that to its file (`caplet grant`) and to the Pod
+   (`capabilities.add`), and leave privileged out.
+2. A debugging container that must do everything is root by intent: `kubectl debug` with a user of 0, for as long as
+   it takes.
 
 ## Where
 
-Kubernetes with containerd, Docker, Podman. CRI-O makes the capabilities of a privileged container ambient, and so keeps them.
+Kubernetes with containerd, Docker, Podman. CRI-O makes the capabilities of a privileged container ambient, and so
+keeps them.
 
 ## References
 

@@ -6,8 +6,8 @@
     panic: fork/exec /usr/sbin/virtqemud: errno 0
     listen tcp :80: bind: permission denied
 
-The program is executed directly, its file carries the capability, the Pod adds it, the same works on another node; here
-CapPrm is 0.
+The program is executed directly, its file carries the capability, the Pod adds it, the same works on another node;
+here CapPrm is 0.
 
 ## Why
 
@@ -15,9 +15,10 @@ With no_new_privs an execve gains nothing over its caller:
 
     P'(permitted) = F(permitted) & P(bounding) & P(permitted)
 
-containerd, CRI-O and newer Docker put what is granted into P(permitted) before the first execve, so F comes through. Docker from 18.04 to
-23.0.6 emptied P(permitted) for users other than root, Podman fills it with added capabilities alone, not with its default ones.
-gVisor has a kernel of its own: since release-20260727.0 it does not look at file capabilities under no_new_privs at all.
+containerd, CRI-O and newer Docker put what is granted into P(permitted) before the first execve, so F comes through.
+Docker from 18.04 to 23.0.6 emptied P(permitted) for users other than root, Podman fills it with added capabilities
+alone, not with its default ones. gVisor has a kernel of its own: since release-20260727.0 it does not look at file
+capabilities under no_new_privs at all.
 
 ## Prove it
 
@@ -34,8 +35,8 @@ gVisor has a kernel of its own: since release-20260727.0 it does not look at fil
 
 ## Where
 
-Docker 18.04 to 23.0.6 (and a kubelet with cri-dockerd or dockershim on it); Podman for its default capabilities; gVisor's runsc from
-20260727.
+Docker 18.04 to 23.0.6 (and a kubelet with cri-dockerd or dockershim on it); Podman for its default capabilities;
+gVisor's runsc from 20260727.
 
 ## References
 

@@ -10,8 +10,9 @@ with BPF or PERFMON added, and no error with SYS_ADMIN.
 
 ## Why
 
-RuntimeDefault allows bpf(2) and perf_event_open(2) by what config.json grants. Profiles from before these capabilities existed ask for SYS_ADMIN. The filter is made when the container is
-created, from the granted set: what the file carries does not matter to it.
+RuntimeDefault allows bpf(2) and perf_event_open(2) by what config.json grants. Profiles from before these
+capabilities existed ask for SYS_ADMIN. The filter is made when the container is created, from the granted set: what
+the file carries does not matter to it.
 
 ## Prove it
 
@@ -20,19 +21,21 @@ created, from the granted set: what the file carries does not matter to it.
 
 ## Fix
 
-1. An engine whose profile knows them: containerd 1.6.9 or 1.7, Docker 23.0, CRI-O 1.31 (bpf) and 1.36 (perf_event_open), Podman 5.2 (bpf).
+1. An engine whose profile knows them: containerd 1.6.9 or 1.7, Docker 23.0, CRI-O 1.31 (bpf) and 1.36
+   (perf_event_open), Podman 5.2 (bpf).
 2. A profile of your own (`seccompProfile: {type: Localhost}`) that allows the one system call.
 3. SYS_ADMIN opens the gate too, and much else: not for this.
 
 ## Where
 
-containerd before 1.6.9, Docker before 23.0, CRI-O before 1.31 and 1.36, Podman before 5.2; for perf_event_open all Podmans up to 5.8. A Pod without a
-seccompProfile has no filter, unless the kubelet runs with seccompDefault.
+containerd before 1.6.9, Docker before 23.0, CRI-O before 1.31 and 1.36, Podman before 5.2; for perf_event_open all
+Podmans up to 5.8. A Pod without a seccompProfile has no filter, unless the kubelet runs with seccompDefault.
 
 ## References
 
 - moby/moby#43374, moby/moby#43987; containerd/containerd#7301 (346412f5a, in 1.6: 43907515b)
-- containers/common 6dd328a2 (bpf), containers/container-libs 46d01fc263 (perf_event_open), pkg/seccomp/default_linux.go
+- containers/common 6dd328a2 (bpf), containers/container-libs 46d01fc263 (perf_event_open),
+  pkg/seccomp/default_linux.go
 """
 
 from __future__ import annotations

@@ -6,16 +6,17 @@
     java: error while loading shared libraries: libjli.so: cannot open shared object file: No such file or directory
     Error loading shared library libfoo.so: No such file or directory (needed by /usr/bin/app)
 
-of a program that was given capabilities; without them it starts. Or settings in LD_LIBRARY_PATH, LD_PRELOAD, TMPDIR, NODE_OPTIONS do
-nothing any more.
+of a program that was given capabilities; without them it starts. Or settings in LD_LIBRARY_PATH, LD_PRELOAD, TMPDIR,
+NODE_OPTIONS do nothing any more.
 
 ## Why
 
-execve(2) of a file with capabilities by a user other than root sets AT_SECURE in the auxiliary vector (getauxval(3)): the caller may not steer
-what runs with more than it has. glibc and musl then ignore LD_LIBRARY_PATH and LD_PRELOAD, and `$ORIGIN` in the program's run path. glibc also removes
-such variables from the environment. Ambient capabilities do not set it:
+execve(2) of a file with capabilities by a user other than root sets AT_SECURE in the auxiliary vector (getauxval(3)):
+the caller may not steer what runs with more than it has. glibc and musl then ignore LD_LIBRARY_PATH and LD_PRELOAD,
+and `$ORIGIN` in the program's run path. glibc also removes such variables from the environment. Ambient capabilities
+do not set it:
 
-    secure = P'(effective) != none and P'(permitted) is not within P'(ambient), of a user other than root
+    AT_SECURE = the user is not root, and F(effective) is set or P'(permitted) has more than P'(ambient)
 
 ## Prove it
 
@@ -24,15 +25,18 @@ such variables from the environment. Ambient capabilities do not set it:
 
 ## Fix
 
-1. A launcher of a few lines carries the file capability, raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and executes this one program: ambient
-   capabilities do not set AT_SECURE.
-2. Tell the loader where the libraries are, in the image: a file in /etc/ld.so.conf.d and `ldconfig`; on musl /etc/ld-musl-ARCH.path.
-3. An absolute run path: `patchelf --set-rpath /opt/java/lib /opt/java/bin/java`, then set the capability again (writing the file clears it).
+1. A launcher of a few lines carries the file capability, raises it in the ambient set (prctl(2), PR_CAP_AMBIENT) and
+   executes this one program: ambient capabilities do not set AT_SECURE.
+2. Tell the loader where the libraries are, in the image: a file in /etc/ld.so.conf.d and `ldconfig`; on musl
+   /etc/ld-musl-ARCH.path.
+3. An absolute run path: `patchelf --set-rpath /opt/java/lib /opt/java/bin/java`, then set the capability again
+   (writing the file clears it).
 4. Take the capability away where it is not needed: `caplet strip`.
 
 ## Where
 
-Every runtime; the rule is the kernel's and the loader's. Static programs have no loader; Go's, C's and Node's own use of secure_getenv(3) remains.
+Every runtime; the rule is the kernel's and the loader's. Static programs have no loader; Go's, C's and Node's own use
+of secure_getenv(3) remains.
 
 ## References
 

@@ -9,9 +9,9 @@ from setcap(8), in the container's log; then the script gives up, or goes on wit
 
 ## Why
 
-Writing security.capability needs CAP_SETFCAP in the effective set. A user other than root has nothing effective after the first execve,
-whatever the Pod adds; with `drop: [ALL]` root has not either. And where it works, it gives the image's user the power to give any file
-in the container any capability of the bounding set.
+Writing security.capability needs CAP_SETFCAP in the effective set. A user other than root has nothing effective after
+the first execve, whatever the Pod adds; with `drop: [ALL]` root has not either. And where it works, it gives the
+image's user the power to give any file in the container any capability of the bounding set.
 
 ## Prove it
 
@@ -21,13 +21,15 @@ in the container any capability of the bounding set.
 
 ## Fix
 
-1. Do it when the image is made: `caplet grant IMAGE -o OUT /bin/vault=IPC_LOCK`, and let the script skip it (`SKIP_SETCAP=true` for Vault and OpenBao).
+1. Do it when the image is made: `caplet grant IMAGE -o OUT /bin/vault=IPC_LOCK`, and let the script skip it
+   (`SKIP_SETCAP=true` for Vault and OpenBao).
 2. Leave the capability out where the program can do without: Vault with `disable_mlock = true`.
 3. A newer image: Vault 2.0.1 mends what 2.0.0 broke.
 
 ## Where
 
-Every runtime. As root with the default capabilities it works, since SETFCAP is among them on containerd, Docker and Podman, not on CRI-O.
+Every runtime. As root with the default capabilities it works, since SETFCAP is among them on containerd, Docker and
+Podman, not on CRI-O.
 
 ## References
 

@@ -11,8 +11,9 @@ in the build's log.
 
 ## Why
 
-setxattr(2) of security.capability needs a file system that stores it (AUFS, some 9p and NFS mounts do not), CAP_SETFCAP in the file system's user namespace, and a uid that is
-mapped there. "Invalid argument" also comes from a text that setcap does not understand, and from a symbolic link.
+setxattr(2) of security.capability needs a file system that stores it (AUFS, some 9p and NFS mounts do not),
+CAP_SETFCAP in the file system's user namespace, and a uid that is mapped there. "Invalid argument" also comes from a
+text that setcap does not understand, and from a symbolic link.
 
 ## Prove it
 
@@ -21,7 +22,8 @@ mapped there. "Invalid argument" also comes from a text that setcap does not und
 
 ## Fix
 
-1. Set it after the build, where no file system is asked: `caplet grant IMAGE -o OUT /app=NET_BIND_SERVICE`; without root.
+1. Set it after the build, where no file system is asked: `caplet grant IMAGE -o OUT /app=NET_BIND_SERVICE`; without
+   root.
 2. BuildKit, or buildah with overlay.
 
 ## Where

@@ -10,8 +10,8 @@
 
 ## Why
 
-With no_new_privs (`allowPrivilegeEscalation: false`) bprm_fill_uid() leaves the effective user as it is: a set-user-ID bit counts as if it were not
-there. The same happens on a nosuid mount.
+With no_new_privs (`allowPrivilegeEscalation: false`) bprm_fill_uid() leaves the effective user as it is: a
+set-user-ID bit counts as if it were not there. The same happens on a nosuid mount.
 
 ## Prove it
 
@@ -20,7 +20,8 @@ there. The same happens on a nosuid mount.
 
 ## Fix
 
-1. Do without: run the container as the user that the work needs, or give the one program its one capability (`caplet grant`) and the Pod the same in `capabilities.add`.
+1. Do without: run the container as the user that the work needs, or give the one program its one capability
+   (`caplet grant`) and the Pod the same in `capabilities.add`.
 2. For ping: `net.ipv4.ping_group_range` lets a group open ICMP sockets without any capability.
 3. Do not take the protection away: with it, every set-user-ID file of the image is harmless.
 

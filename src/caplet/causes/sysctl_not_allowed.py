@@ -10,8 +10,9 @@ The Pod fails with SysctlForbidden.
 
 ## Why
 
-The kubelet sets only sysctls that it holds for safe, a list that grew: `net.ipv4.ip_unprivileged_port_start` is in it from Kubernetes 1.22 on. Those of the network belong to the
-Pod's own network namespace; a Pod with hostNetwork has none.
+The kubelet sets only sysctls that it holds for safe, a list that grew: `net.ipv4.ip_unprivileged_port_start` is in it
+from Kubernetes 1.22 on. Those of the network belong to the Pod's own network namespace; a Pod with hostNetwork has
+none.
 
 ## Prove it
 
@@ -20,8 +21,10 @@ Pod's own network namespace; a Pod with hostNetwork has none.
 
 ## Fix
 
-1. With hostNetwork: the capability instead, `caplet grant` on the program and `capabilities.add: [NET_BIND_SERVICE]`; or a port from 1024 on.
-2. Before Kubernetes 1.22: the same, or let the node's administrator start the kubelet with `--allowed-unsafe-sysctls`.
+1. With hostNetwork: the capability instead, `caplet grant` on the program and `capabilities.add: [NET_BIND_SERVICE]`;
+   or a port from 1024 on.
+2. Before Kubernetes 1.22: the same, or let the node's administrator start the kubelet with
+   `--allowed-unsafe-sysctls`.
 
 ## Where
 

@@ -9,7 +9,8 @@ The container is not created.
 
 ## Why
 
-A name in USER is looked up in the image's own /etc/passwd by the engine. An image that was made FROM scratch, or of which a later stage left the file behind, has none.
+A name in USER is looked up in the image's own /etc/passwd by the engine. An image that was made FROM scratch, or of
+which a later stage left the file behind, has none.
 
 ## Prove it
 
@@ -18,7 +19,8 @@ A name in USER is looked up in the image's own /etc/passwd by the engine. An ima
 
 ## Fix
 
-Name the user by its number: `runAsUser: 65532` in the Pod, or `USER 65532` in the Dockerfile. A number needs no entry.
+Name the user by its number: `runAsUser: 65532` in the Pod, or `USER 65532` in the Dockerfile. A number needs no
+entry.
 
 ## Where
 

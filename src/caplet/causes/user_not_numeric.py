@@ -11,8 +11,9 @@ The container waits with CreateContainerConfigError, and the kubelet tries again
 
 ## Why
 
-The kubelet compares numbers and cannot read the image's /etc/passwd. It looks at `runAsUser`, the container's before the Pod's, then at the image's USER: a
-number other than 0 passes, a name does not, whatever uid it has; an image without USER is root.
+The kubelet compares numbers and cannot read the image's /etc/passwd. It looks at `runAsUser`, the container's before
+the Pod's, then at the image's USER: a number other than 0 passes, a name does not, whatever uid it has; an image
+without USER is root.
 
 ## Prove it
 
@@ -21,9 +22,11 @@ number other than 0 passes, a name does not, whatever uid it has; an image witho
 
 ## Fix
 
-1. Say the number: `runAsUser: 65532` in the container's or the Pod's securityContext, the number that /etc/passwd has for the name.
+1. Say the number: `runAsUser: 65532` in the container's or the Pod's securityContext, the number that /etc/passwd has
+   for the name.
 2. In the Dockerfile: `USER 65532`, or `caplet pack`, which writes a number.
-3. An image that is made for root needs another user's permissions on its files first; to give up `runAsNonRoot` is no fix.
+3. An image that is made for root needs another user's permissions on its files first; to give up `runAsNonRoot` is no
+   fix.
 
 ## Where
 

@@ -5,12 +5,14 @@
 
     bind: permission denied
 
-from a program that `gosu`, `su-exec`, `setpriv` or `chroot --userspec` started, in a container that is root and was given the capability.
+from a program that `gosu`, `su-exec`, `setpriv` or `chroot --userspec` started, in a container that is root and was
+given the capability.
 
 ## Why
 
-setresuid(2) from 0 to another user empties the permitted and effective sets, and the ambient one (cap_emulate_setxuid()), unless the caller asked to keep them. The program behind it
-gets what its file carries; under no_new_privs not even that, since its caller has nothing:
+setresuid(2) from 0 to another user empties the permitted and effective sets, and the ambient one
+(cap_emulate_setxuid()), unless the caller asked to keep them. The program behind it gets what its file carries; under
+no_new_privs not even that, since its caller has nothing:
 
     P'(permitted) = F(permitted) & P(bounding) [ & P(permitted) under no_new_privs ]
 
@@ -22,9 +24,10 @@ gets what its file carries; under no_new_privs not even that, since its caller h
 ## Fix
 
 1. For a port: the sysctl `net.ipv4.ip_unprivileged_port_start: "0"`.
-2. Start as that user: `runAsUser: 999` in the Pod, where the entrypoint has nothing else to do as root; most images' scripts skip gosu then. The program's file needs the capability:
-   `caplet grant IMAGE -o OUT PATH=NET_BIND_SERVICE`.
-3. Where it must switch: `setpriv --reuid 999 --inh-caps +net_bind_service --ambient-caps +net_bind_service -- PROGRAM`.
+2. Start as that user: `runAsUser: 999` in the Pod, where the entrypoint has nothing else to do as root; most images'
+   scripts skip gosu then. The program's file needs the capability: `caplet grant IMAGE -o OUT PATH=NET_BIND_SERVICE`.
+3. Where it must switch:
+   `setpriv --reuid 999 --inh-caps +net_bind_service --ambient-caps +net_bind_service -- PROGRAM`.
 
 ## Where
 

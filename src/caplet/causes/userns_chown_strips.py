@@ -9,8 +9,9 @@ only with `hostUsers: false`; `getcap` in the container shows nothing, `caplet s
 
 ## Why
 
-containerd 1.7 makes a copy of the root file system for each Pod with a user namespace, and calls lchown(2) on every file of it. The kernel takes security.capability and the set-user-ID bit
-from a file whose owner changes (chown_common(), ATTR_KILL_PRIV). containerd 2 and CRI-O use idmapped mounts, which change no file.
+containerd 1.7 makes a copy of the root file system for each Pod with a user namespace, and calls lchown(2) on every
+file of it. The kernel takes security.capability and the set-user-ID bit from a file whose owner changes
+(chown_common(), ATTR_KILL_PRIV). containerd 2 and CRI-O use idmapped mounts, which change no file.
 
     F(permitted) = none
 
@@ -23,11 +24,13 @@ from a file whose owner changes (chown_common(), ATTR_KILL_PRIV). containerd 2 a
 
 1. For a port: the sysctl `net.ipv4.ip_unprivileged_port_start: "0"` needs no file capability.
 2. containerd 2 on a kernel from 6.3 on, with the snapshotter's `slow_chown` off.
-3. Run this Pod in the node's user namespace (`hostUsers` left out) if it cannot wait: that gives up the namespace's protection, so the first two come first.
+3. Run this Pod in the node's user namespace (`hostUsers` left out) if it cannot wait: that gives up the namespace's
+   protection, so the first two come first.
 
 ## Where
 
-containerd 1.7 on Kubernetes 1.25 to 1.32 with the feature gate on; from 1.33 on the kubelet refuses such a Pod there (CAP138). containerd 2 with `slow_chown = true`.
+containerd 1.7 on Kubernetes 1.25 to 1.32 with the feature gate on; from 1.33 on the kubelet refuses such a Pod there
+(CAP138). containerd 2 with `slow_chown = true`.
 
 ## References
 

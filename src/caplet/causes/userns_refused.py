@@ -9,8 +9,9 @@ The Pod's sandbox is not created.
 
 ## Why
 
-The kubelet asks the runtime which features it has, and does not run a Pod with less isolation than it asked for. With a Kubernetes before 1.33 the field is dropped in
-silence instead, unless the feature gate is on: then the Pod runs in the node's user namespace.
+The kubelet asks the runtime which features it has, and does not run a Pod with less isolation than it asked for. With
+a Kubernetes before 1.33 the field is dropped in silence instead, unless the feature gate is on: then the Pod runs in
+the node's user namespace.
 
 ## Prove it
 

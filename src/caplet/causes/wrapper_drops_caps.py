@@ -5,14 +5,14 @@
 
     nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)
 
-although the Pod adds NET_BIND_SERVICE and `getcap` shows `cap_net_bind_service=ep` on the program. The entrypoint is a shell script,
-tini, dumb-init or the like.
+although the Pod adds NET_BIND_SERVICE and `getcap` shows `cap_net_bind_service=ep` on the program. The entrypoint is
+a shell script, tini, dumb-init or the like.
 
 ## Why
 
-The first execve is that of the wrapper, or of the script's interpreter. Its file carries nothing, so P(permitted) is empty behind it. The
-next execve would give F(permitted) & P(bounding), but with no_new_privs (`allowPrivilegeEscalation: false`) a program may
-gain nothing over its caller:
+The first execve is that of the wrapper, or of the script's interpreter. Its file carries nothing, so P(permitted) is
+empty behind it. The next execve would give F(permitted) & P(bounding), but with no_new_privs
+(`allowPrivilegeEscalation: false`) a program may gain nothing over its caller:
 
     P'(permitted) = F(permitted) & P(bounding) & P(permitted)
 
@@ -27,19 +27,21 @@ and the caller's P(permitted) is empty. No error says so.
 
 1. For a port: the sysctl `net.ipv4.ip_unprivileged_port_start: "0"` needs no capability.
 2. Start the program itself: `command: [/path/to/program]` in the Pod.
-3. Give the wrapper's file the same capability, where it is a program of its own such as tini, never where it is a shell or an interpreter:
-   `caplet grant IMAGE -o OUT /sbin/tini=NET_BIND_SERVICE`.
+3. Give the wrapper's file the same capability, where it is a program of its own such as tini, never where it is a
+   shell or an interpreter: `caplet grant IMAGE -o OUT /sbin/tini=NET_BIND_SERVICE`.
 
 More privilege escalation is no remedy: it gives every set-user-ID file of the image its power back (CAP130).
 
 ## Where
 
-Every runtime with `allowPrivilegeEscalation: false` or `no-new-privileges`. Podman's ambient capabilities pass through wrappers.
+Every runtime with `allowPrivilegeEscalation: false` or `no-new-privileges`. Podman's ambient capabilities pass
+through wrappers.
 
 ## References
 
 - security/commoncap.c, cap_bprm_creds_from_file(): the downgrade under LSM_UNSAFE_NO_NEW_PRIVS
-- kubernetes/ingress-nginx#7445, whose Dockerfile gives dumb-init the capability; nginx/kubernetes-ingress#1933; helm/charts#12435
+- kubernetes/ingress-nginx#7445, whose Dockerfile gives dumb-init the capability; nginx/kubernetes-ingress#1933;
+  helm/charts#12435
 """
 
 from __future__ import annotations

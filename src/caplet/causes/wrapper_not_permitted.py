@@ -10,8 +10,8 @@
 
 ## Why
 
-setgroups(2) and setresgid(2) need CAP_SETGID, setresuid(2) needs CAP_SETUID, keeping capabilities over it needs that they are there. With `drop: [ALL]` root has none of them; a user other than
-root never had them.
+setgroups(2) and setresgid(2) need CAP_SETGID, setresuid(2) needs CAP_SETUID, keeping capabilities over it needs that
+they are there. With `drop: [ALL]` root has none of them; a user other than root never had them.
 
 ## Prove it
 
@@ -20,8 +20,10 @@ root never had them.
 
 ## Fix
 
-1. Do not switch: `runAsUser: 999` in the Pod, so that the process is that user from the start; most entrypoints skip the switch then.
-2. Where the entrypoint needs root for something else first: `add: [SETUID, SETGID]` beside `drop: [ALL]`, and nothing more.
+1. Do not switch: `runAsUser: 999` in the Pod, so that the process is that user from the start; most entrypoints skip
+   the switch then.
+2. Where the entrypoint needs root for something else first: `add: [SETUID, SETGID]` beside `drop: [ALL]`, and nothing
+   more.
 
 ## Where
 

@@ -31,6 +31,21 @@ FIRST_FREE_PORT = 1024
 """Where ports begin that need no privilege, unless a sysctl says otherwise: PROT_SOCK, include/net/sock.h."""
 
 
+FOR_ROOT = Caps.of(
+    Cap.CHOWN,
+    Cap.DAC_OVERRIDE,
+    Cap.FOWNER,
+    Cap.FSETID,
+    Cap.KILL,
+    Cap.SETGID,
+    Cap.SETUID,
+    Cap.SETPCAP,
+    Cap.SETFCAP,
+    Cap.SYS_CHROOT,
+)
+"""What entrypoints do as root before they start a server as somebody else: own and write its files, and change the user."""
+
+
 class Verdict(StrEnum):
     """What comes of the capabilities that a container asks for."""
 
@@ -162,21 +177,25 @@ class Explanation:
 
     @property
     def lost(self) -> Caps:
-        """What is asked for and not in effect in the last program. What root had and gave up was used, not lost."""
-        return self.asked - self.held - self._given_up
+        """What is asked for and not in effect in the last program. What only root's part of the way needs was used, not lost."""
+        return self.asked - self.held - self._spent
 
     @property
-    def _given_up(self) -> Caps:
-        """What was in effect until a wrapper became another user, and the last program's file does not ask for."""
-        if self.final is None:
+    def becomes_user(self) -> bool:
+        """The container starts as root, and a wrapper executes the last program as somebody else."""
+        created, final = self.created, self.final
+        return (
+            created is not None and final is not None and created.seen().euid == 0 and final.seen().euid != 0
+        )
+
+    @property
+    def _spent(self) -> Caps:
+        """What an entrypoint asks for to become another user, unless the last program's file asks for it as well."""
+        if not self.becomes_user:
             return NO_CAPS
-        gone = NO_CAPS
-        for step in self.steps[1:]:
-            if step.program is None and step.after is not None:
-                gone |= step.before.caps.effective - step.after.caps.effective
         last = self.executions[-1].program
         file = None if last is None or not last.chain else last.file.caps
-        return gone - file.permitted if isinstance(file, FileCaps) else gone
+        return FOR_ROOT - file.permitted if isinstance(file, FileCaps) else FOR_ROOT
 
     @property
     def raisable(self) -> Caps:

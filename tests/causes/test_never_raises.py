@@ -15,7 +15,7 @@ from caplet.report.explainjson import document
 from caplet.report.judged import Judged
 from caplet.report.text import report
 
-PROGRAMS = {
+PROGRAMS: dict[str, str | File] = {
     "/plain": "elf",
     "/ep": "elf cap_net_bind_service,cap_net_raw=ep",
     "/p": "elf cap_sys_admin=p",

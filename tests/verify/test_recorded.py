@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 from tests.verify.model import disagreements
 
+PAGE = DIRECTORY.parents[2] / "docs" / "cli" / "verify.md"
 FILES = sorted(DIRECTORY.glob("*.json"))
 ENGINES = {"docker", "podman", "containerd"}
 
@@ -40,3 +41,12 @@ def test_each_engine_and_runtime_was_recorded() -> None:
     ]
     assert {node.partition(":")[0] for node in nodes} == ENGINES
     assert {node.partition("+")[2].partition(":")[0] for node in nodes} == {"runc", "crun"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_page_names_every_table(file: Path) -> None:
+    table = load(file)
+    _, _, runtime = table.versions.partition(" / ")
+    name = f"{runtime} with containerd's config.json" if table.alone else table.versions
+    line = f"| {name} | {table.kernel} | {len(table.rows)} | 0 |"
+    assert line in PAGE.read_text("utf-8").splitlines()

@@ -201,8 +201,8 @@ def _all(
     facts = facts_of(image, reference)
     every = own_credentials().caps.bounding
     for engine in engines:
-        node = _node(engine)
-        explanation = explain(pod, container, facts, node, every=every)
+        node, configured = _node(engine), engine.versions().default_caps
+        explanation = explain(pod, container, facts, node, every=every, default_caps=configured)
         with engine.session(image) as session:
             seen = session.run(pod, container, seconds)
         one = Verified(str(engine.versions()), explanation, seen, differences(explanation, seen))

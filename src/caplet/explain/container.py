@@ -21,7 +21,7 @@ from caplet.runtimes.model import Refused
 from caplet.runtimes.ports import port_start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from caplet.explain.facts import ImageFacts
     from caplet.kernel.syscalls import Syscall
@@ -48,12 +48,15 @@ def explain(
     node: Node,
     then: Sequence[tuple[str, ...]] = (),
     every: Caps | None = None,
+    default_caps: Caps | None = None,
+    edited: Callable[[Spec], Spec] | None = None,
 ) -> Explanation:
     """What becomes of the container. Whoever refuses it, a program that does not start, and what is not known are values.
 
     `image` None: it could not be reached, and only what is certain without it is said. `then`: the arguments of
     programs that the last one which is known executes, one after the other. `every`: the capabilities that engine and
-    OCI runtime have themselves; None: all of the node's kernel.
+    OCI runtime have themselves; None: all of the node's kernel. `default_caps`: what the engine's configuration names
+    in place of its own defaults. `edited`: what happens to config.json between engine and OCI runtime.
     """
     every = Caps.all(node.kernel.last_cap) if every is None else every
     base = Explanation(pod, container, node, image, tuple(then))
@@ -71,11 +74,12 @@ def explain(
     if isinstance(account, Refused):
         return replace(base, refused=account)
     try:
-        spec = node.spec(pod, container, request, config, account, every)
+        spec = node.spec(pod, container, request, config, account, every, default_caps)
     except InvalidInput as error:  # the image names no program
         spec = Refused(node.engine.title, error.message)
     if isinstance(spec, Refused):
         return replace(base, refused=spec)
+    spec = spec if edited is None else edited(spec)
     start, why = port_start(node, pod, spec)
     base = replace(
         base,

@@ -45,9 +45,12 @@ def first_program(pid: int, container_id: str = "") -> Look | None:
     try:
         if container_id and container_id not in _read(pid, "cgroup"):
             return None
+        auxv: dict[int, int] = {}
         end = time.monotonic() + EXEC_SECONDS
-        while (_is_runtime(pid) or not (auxv := _auxv(pid))) and time.monotonic() < end:
-            time.sleep(POLL_SECONDS)
+        while not auxv and time.monotonic() < end:
+            auxv = {} if _is_runtime(pid) else _auxv(pid)
+            if not auxv:
+                time.sleep(POLL_SECONDS)
         observed = parse_status(_read(pid, "status"))
     except (OSError, KeyError):  # gone, or going: a dead task's status lacks lines
         return None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that removes what a session made: when the session says so, and when it is gone without a word.
 
-    with sweeping("docker", SOCKET, NAME): ...
+    with sweeping("docker", DIRECTORY, SOCKET, NAME): ...
 
-starts `python -m caplet.verify.sweeper docker SOCKET NAME`, which waits for the end of its standard input. The end of
+starts `python -m caplet.verify.sweeper docker DIRECTORY SOCKET NAME`, which waits for the end of its standard input. The end of
 the block closes that, and so does the kernel where this process is killed. So there is one way to clean up, and every
 session goes it.
 """
@@ -11,10 +11,13 @@ session goes it.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 STARTED = b"\n"
 DONE = b"done"
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
 """For what a killed session had asked for a moment before: the engine may still be making it."""
 
 
@@ -36,11 +39,19 @@ def unique() -> str:
     return f"caplet-{secrets.token_hex(6)}"
 
 
+def scratch(name: str) -> str:
+    """The directory of the session of that name, for archives and logs."""
+    return os.path.join(tempfile.gettempdir(), name)
+
+
 @contextmanager
-def sweeping(engine: str, *arguments: str) -> Iterator[int]:
-    """Have everything removed after the block, whatever ends it. Gives the sweeper's process id."""
+def sweeping(engine: str, directory: str, *arguments: str) -> Iterator[int]:
+    """Have everything removed after the block, whatever ends it: the directory, which is made, and what the engine has.
+
+    Gives the sweeper's process id.
+    """
     with subprocess.Popen(
-        (sys.executable, "-P", "-m", "caplet.verify.sweeper", engine, *arguments),
+        (sys.executable, "-P", "-m", "caplet.verify.sweeper", engine, directory, *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -52,6 +63,7 @@ def sweeping(engine: str, *arguments: str) -> Iterator[int]:
         if process.stdout.read(1) != STARTED:
             raise CapletError(f"the process that cleans up did not start: {process.stderr.read().decode()}")
         try:
+            os.mkdir(directory, 0o700)
             yield process.pid
         finally:
             with contextlib.suppress(BrokenPipeError):
@@ -62,7 +74,7 @@ def sweeping(engine: str, *arguments: str) -> Iterator[int]:
                 raise CapletError(f"{engine}: not everything could be removed: {said.strip()}")
 
 
-def prepared(engine: str, *arguments: str) -> Callable[[], None]:
+def prepared(engine: str, directory: str, *arguments: str) -> Callable[[], None]:
     """What removes the session's things, made ready before there are any."""
     match engine:
         case "docker":
@@ -72,8 +84,8 @@ def prepared(engine: str, *arguments: str) -> Callable[[], None]:
         case "podman":
             from caplet.verify.engines import podman
 
-            podman.prepare(*arguments)
-            return partial(podman.sweep, *arguments)
+            podman.prepare()
+            return partial(podman.sweep, directory, *arguments)
         case "containerd":
             from caplet.verify.engines import containerd
 
@@ -85,17 +97,21 @@ def prepared(engine: str, *arguments: str) -> Callable[[], None]:
     raise InvalidInput(f"unknown engine {engine!r}")
 
 
-def main(engine: str, *arguments: str) -> None:
+def main(engine: str, directory: str, *arguments: str) -> None:
     """Wait, then remove."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sweep = prepared(engine, *arguments)
+    sweep = prepared(engine, directory, *arguments)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.buffer.write(STARTED)
         sys.stdout.buffer.flush()
     if sys.stdin.buffer.read() != DONE:
         time.sleep(SETTLE_SECONDS)
-    sweep()
+    try:
+        sweep()
+    finally:
+        if os.path.isdir(directory):
+            shutil.rmtree(directory)
 
 
 if __name__ == "__main__":

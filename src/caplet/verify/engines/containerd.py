@@ -12,7 +12,6 @@ import itertools
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from caplet.verify import cgroups, outside
 from caplet.verify.engines import cri
 from caplet.verify.engines.interface import SECONDS, Versions, runtime_version
 from caplet.verify.seen import Seen, judged, refusal
-from caplet.verify.sweeper import sweeping, unique
+from caplet.verify.sweeper import scratch, sweeping, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,11 +93,8 @@ class Containerd:
             raise Unavailable(f"containerd needs {lacking}")
         name = unique()
         reference = f"caplet.invalid/verify:{name}"
-        with (
-            sweeping("containerd", self.socket, name),
-            tempfile.TemporaryDirectory(prefix="caplet-verify-") as logs,
-            cri.client(self.socket) as client,
-        ):
+        logs = scratch(name)
+        with sweeping("containerd", logs, self.socket, name), cri.client(self.socket) as client:
             import_image(self.socket, image, reference, logs)
             _wait_for_image(client, reference)
             parent = SYSTEMD_SLICE if _uses_systemd(client) else f"/{name}"

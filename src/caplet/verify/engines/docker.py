@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from caplet.verify.engines.byhand import options
 from caplet.verify.engines.interface import SECONDS, Versions, runtime_version
 from caplet.verify.engines.unixhttp import Refusal, Server
 from caplet.verify.seen import Seen, judged, refusal
-from caplet.verify.sweeper import sweeping, unique
+from caplet.verify.sweeper import scratch, sweeping, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +69,9 @@ class Docker:
             raise Unavailable(f"docker needs {lacking}")
         name = unique()
         reference = f"{REPOSITORY}:{name}"
-        with sweeping("docker", self.socket, name):
-            _load(Server(self.socket), image, reference)
+        directory = scratch(name)
+        with sweeping("docker", directory, self.socket, name):
+            _load(Server(self.socket), image, reference, os.path.join(directory, "image.tar"))
             yield DockerSession(Server(self.socket), reference, name)
 
 
@@ -91,14 +91,12 @@ def _ignore(server: Server, method: str, path: str) -> None:
         return
 
 
-def _load(server: Server, image: Image, reference: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="caplet-verify-") as directory:
-        archive = os.path.join(directory, "image.tar")
-        write_image(image, f"docker-archive:{archive}:{reference}")
-        with open(archive, "rb") as file:
-            server.call(
-                "POST", "/images/load?quiet=1", iter(lambda: file.read(1 << 20), b""), "application/x-tar"
-            )
+def _load(server: Server, image: Image, reference: str, archive: str) -> None:
+    write_image(image, f"docker-archive:{archive}:{reference}")
+    with open(archive, "rb") as file:
+        pieces = iter(lambda: file.read(1 << 20), b"")
+        server.call("POST", "/images/load?quiet=1", pieces, "application/x-tar")
+    os.unlink(archive)
 
 
 @dataclass(frozen=True, slots=True)

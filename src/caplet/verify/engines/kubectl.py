@@ -20,7 +20,7 @@ from caplet.run.network import PORT_START
 from caplet.run.status import parse_status
 from caplet.verify.engines.interface import SECONDS, Versions
 from caplet.verify.seen import Seen, refusal
-from caplet.verify.sweeper import sweeping, unique
+from caplet.verify.sweeper import scratch, sweeping, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ class Cluster:
         """A namespace; the image is the manifest's business."""
         del image
         name = unique()
-        with sweeping("kubectl", self.context, name):
+        with sweeping("kubectl", scratch(name), self.context, name):
             self._said("create", "namespace", name)
             self._said("label", "namespace", name, PRIVILEGED)
             yield ClusterSession(self.context, name)

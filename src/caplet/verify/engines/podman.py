@@ -72,7 +72,6 @@ class Podman:
             raise Unavailable(f"podman needs {lacking}")
         directory = _directory()
         with sweeping("podman", directory, self.runtime) as holder:
-            os.mkdir(directory, 0o700)
             command = (
                 "nsenter",
                 "--target",
@@ -87,9 +86,8 @@ class Podman:
             yield PodmanSession(command, os.path.basename(directory))
 
 
-def prepare(directory: str, runtime: str) -> None:
+def prepare() -> None:
     """The mount namespace of the session; it ends with the last process in it."""
-    del directory, runtime
     linux.unshare(linux.CLONE_NEWNS)
     linux.make_private("/")
     if os.path.ismount(HYBRID):
@@ -97,12 +95,11 @@ def prepare(directory: str, runtime: str) -> None:
 
 
 def sweep(directory: str, runtime: str) -> None:
-    """End and remove every container of the session, then its storage and cgroups. Runs in its mount namespace."""
+    """End and remove every container of the session, then its mounts and cgroups. Runs in its mount namespace."""
     if os.path.isdir(directory):
         said(*_command(directory, runtime), "rm", "--all", "--force", "--time", "0")
         with contextlib.suppress(OSError):  # not mounted: the storage driver is another
             linux.umount(os.path.join(directory, "root", "overlay"))
-        shutil.rmtree(directory)
     if os.path.ismount(HYBRID):
         linux.umount(HYBRID)
     cgroups.remove(os.path.basename(directory))

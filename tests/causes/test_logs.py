@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.causes.containers import image, the_container
+from tests.explain.memory import web
 
-from caplet.causes.catalogue import CAUSES
+from caplet.causes.catalogue import CAUSES, causes_of
+from caplet.explain.container import explain
+from caplet.runtimes.node import RUNTIMES, nodes
 
 if TYPE_CHECKING:
     from caplet.causes.cause import Cause, Log
+    from caplet.runtimes.engine import OCIRuntime
+    from caplet.runtimes.model import Version
 
 EXAMPLES = [
     pytest.param(cause, log, id=f"{cause.code}-{log.example[:40]}") for cause in CAUSES for log in cause.logs
@@ -118,3 +125,52 @@ def test_patterns_stay_fast_on_endless_lines(cause: Cause) -> None:
     ):
         for log in cause.logs:
             log.match(text)
+
+
+SAID = [
+    pytest.param(runtime, version, id=f"{runtime.name}:{version}")
+    for runtime in RUNTIMES.values()
+    for version in runtime.releases
+]
+
+
+@pytest.mark.parametrize(("runtime", "version"), SAID)
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.EPERM, "CAP102"), (errno.EINVAL, "CAP109"), (errno.EOVERFLOW, "CAP115")]
+)
+def test_what_a_runtime_says_of_execve_is_known(
+    runtime: OCIRuntime, version: Version, number: int, code: str
+) -> None:
+    """The line of each release, as the model of the runtime has it."""
+    line = runtime.exec_error("/usr/bin/app", number, version)
+    assert code in candidates(line), line
+    assert code in candidates(f"container web: {line}")
+
+
+@pytest.mark.parametrize(
+    ("security", "on", "code"),
+    [
+        (
+            "capabilities: {add: [NET_RAWW]}",
+            "crio,docker,podman,containerd:2.1+crun:1.29,containerd:1.5.0",
+            "CAP112",
+        ),
+        ("capabilities: {add: [NET_RAW], drop: [NET_RAW]}", "podman", "CAP118"),
+        ("capabilities: {add: [ALL], drop: [ALL]}", "podman", "CAP119"),
+        ("runAsNonRoot: true", "containerd,crio", "CAP120"),
+        ("runAsNonRoot: true, runAsUser: 0", "containerd,crio", "CAP120"),
+        ("capabilities: {add: [SYS_MODULE]}", "gke-autopilot,openshift", "CAP122"),
+        ("privileged: true", "eks-fargate+containerd:1.7", "CAP122"),
+        ("privileged: true, allowPrivilegeEscalation: false", "containerd", "CAP123"),
+        ("capabilities: {add: [BPF]}", "docker:20.10", "CAP132"),
+    ],
+)
+def test_what_refuses_a_container_says_so_in_a_known_line(security: str, on: str, code: str) -> None:
+    """The text of the refusal leads to the cause that the refusal has."""
+    pod, container = the_container(web(security, ports="[]"))
+    facts = image({"/app": "elf"}, {"Entrypoint": ["/app"]})
+    for node in nodes(on):
+        explanation = explain(pod, container, facts, node)
+        assert explanation.refused is not None
+        assert [found.cause.code for found in causes_of(explanation)] == [code]
+        assert code in candidates(explanation.refused.message), explanation.refused.message

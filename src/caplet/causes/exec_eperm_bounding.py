@@ -5,8 +5,9 @@
 
     exec /usr/bin/caddy: operation not permitted
     exec container process `/usr/bin/caddy`: Operation not permitted
+    creating process: failed to update creds with file privileges: operation not permitted
 
-The container never runs. As a child of a shell or an init, the line comes from that:
+of runc, crun and gVisor. The container never runs. As a child of a shell or an init, the line comes from that:
 
     sh: 1: caddy: Operation not permitted
     [FATAL tini (7)] exec /usr/bin/caddy failed: Operation not permitted

@@ -43,7 +43,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from caplet.causes.cause import Cause, Example, Found, Log
+from caplet.causes.cause import Cause, Example, Found
+from caplet.causes.lines import BIND_DENIED, PING_DENIED, exec_fails
 from caplet.causes.loss import Place, found_in, needed
 from caplet.causes.words import program
 from caplet.kernel.filecaps import FileCaps
@@ -90,16 +91,7 @@ CAUSE = Cause(
     summary="the file's capability is for another user namespace (revision 3, rootid)",
     find=_find,
     page=__doc__,
-    logs=(
-        Log(
-            r"exec container process `(?P<program>[^`]+)`: value too large for defined data type",
-            "exec container process `/usr/bin/app`: Value too large for defined data type",
-        ),
-        Log(
-            r"exec:? \"?(?P<program>/[^\s:\"]+)\"?: value too large for defined data type",
-            "exec /usr/bin/app: value too large for defined data type",
-        ),
-    ),
+    logs=(*exec_fails("Value too large for defined data type", "/usr/bin/app"), *BIND_DENIED, *PING_DENIED),
     examples=(
         Example(
             "ignored",

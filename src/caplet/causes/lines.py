@@ -3,29 +3,40 @@
 
 from __future__ import annotations
 
+import re
+
 from caplet.causes.cause import Log
 
-_EPERM = "operation not permitted"
+
+def exec_fails(error: str, program: str) -> tuple[Log, ...]:
+    """execve(2) of the container's first program fails with that errno, as strerror(3) and so each OCI runtime writes it."""
+    lower, pattern = error[0].lower() + error[1:], re.escape(error)
+    return (
+        Log(rf"exec:? \"?(?P<program>/[^\s:\"]+)\"?: {pattern}", f"exec {program}: {lower}"),
+        Log(
+            rf"exec container process `(?P<program>[^`]+)`: {pattern}",
+            f"exec container process `{program}`: {error}",
+        ),
+        Log(
+            rf"exec user process caused:? \"?{pattern}",
+            f"standard_init_linux.go:228: exec user process caused: {lower}",
+        ),
+        Log(rf"exec failed: {pattern}", f"OCI runtime exec failed: exec failed: {lower}"),
+        Log(
+            rf"failed to load (?P<program>/[^\s:]+): {pattern}",
+            f"creating process: failed to load {program}: {lower}",
+        ),
+    )
+
 
 EXEC_DENIED = (
+    *exec_fails("Operation not permitted", "/usr/bin/caddy"),
     Log(
-        r"exec:? \"?(?P<program>/[^\s:\"]+)\"?: operation not permitted",
-        "exec /usr/bin/caddy: operation not permitted",
-    ),
-    Log(
-        r"exec container process `(?P<program>[^`]+)`: operation not permitted",
-        "exec container process `/usr/bin/caddy`: Operation not permitted",
-    ),
-    Log(
-        r"exec user process caused:? \"?operation not permitted",
-        "standard_init_linux.go:228: exec user process caused: operation not permitted",
-    ),
-    Log(
-        r"exec failed: operation not permitted",
-        "OCI runtime exec failed: exec failed: operation not permitted",
+        r"failed to update creds with file privileges: operation not permitted",
+        "creating process: failed to update creds with file privileges: operation not permitted",
     ),
 )
-"""execve(2) of the container's first program fails with EPERM, as runc and crun say it."""
+"""The last one is gVisor's."""
 
 EXEC_DENIED_BEHIND = (
     Log(

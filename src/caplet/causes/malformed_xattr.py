@@ -41,6 +41,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from caplet.causes.cause import Cause, Example, Found, Log
+from caplet.causes.lines import exec_fails
 from caplet.causes.words import program
 
 if TYPE_CHECKING:
@@ -75,19 +76,9 @@ CAUSE = Cause(
     find=_find,
     page=__doc__,
     logs=(
-        Log(
-            r"exec:? \"?(?P<program>/[^\s:\"]+)\"?: (?:invalid argument|numerical result out of range)",
-            "exec /bin/vault: invalid argument",
-        ),
-        Log(
-            r"exec container process `(?P<program>[^`]+)`: (?:invalid argument|numerical result out of range)",
-            "exec container process `/bin/vault`: Invalid argument",
-        ),
-        Log(r"exec failed: invalid argument", "error: exec failed: invalid argument"),
-        Log(
-            r"exec user process caused:? \"?invalid argument",
-            "standard_init_linux.go:228: exec user process caused: invalid argument",
-        ),
+        *exec_fails("Invalid argument", "/bin/vault"),
+        *exec_fails("Numerical result out of range", "/bin/vault"),
+        Log(r"\berror: exec failed: invalid argument", "error: exec failed: invalid argument"),
     ),
     examples=(Example("an empty attribute", POD, {"/bin/vault": "elf 0x"}, {"Entrypoint": ["/bin/vault"]}),),
 )

@@ -17,14 +17,14 @@ import pytest
 from caplet.cli.main import run
 from caplet.demo import scenes, stage
 from caplet.demo.scenes import Ending
-from caplet.run.predict import Prediction, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from caplet.image.rootfs import Rootfs
-    from caplet.runtimes.model import Spec
+    from caplet.demo.scenes import Scene
+    from caplet.image.image import Image
+    from caplet.run.pod import Plan
 
 pytestmark = [pytest.mark.usefixtures("root"), pytest.mark.root]
 
@@ -129,13 +129,17 @@ def test_a_scene_that_ends_otherwise_is_exit_1(
 def test_a_wrong_model_is_exit_5_and_says_where(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def wrong(spec: Spec, rootfs: Rootfs) -> Prediction:
-        right = predict(spec, rootfs)
-        return replace(right, started=right.created)
+    right = stage.planned
+
+    def wrong(scene: Scene, image: Image) -> Plan:
+        plan = right(scene, image)
+        created, execution, *_ = plan.explanation.steps
+        unchanged = replace(execution, after=created.after)
+        return replace(plan, explanation=replace(plan.explanation, steps=(created, unchanged)))
 
     first, *_ = scenes.SCENES
     monkeypatch.setattr(scenes, "SCENES", (first,))
-    monkeypatch.setattr(stage, "predict", wrong)
+    monkeypatch.setattr(stage, "planned", wrong)
     assert run(["demo"]) == 5
     said = [
         line.split(None, 1)[1] for line in capfd.readouterr().out.splitlines() if line.startswith("   wrong")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from caplet.demo.reasons import why
+from caplet.explain.explanation import Step
 from caplet.image.program import find_program
 from caplet.image.rootfs import File, Rootfs
 from caplet.kernel.caps import NO_CAPS, Caps
 from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
 from caplet.kernel.execve import execve
 from caplet.kernel.filecaps import FileCaps
-from caplet.run.predict import Prediction
 
 if TYPE_CHECKING:
     from caplet.image.program import Program
@@ -40,12 +40,14 @@ def program(file: str | None) -> Program:
     return find_program(Rootfs.of({"/app": File(b"\x7fELF", mode=0o755, caps=caps)}), ["/app"])
 
 
-def predicted(before: Credentials, file: str | None) -> Prediction:
+def predicted(before: Credentials, file: str | None) -> Step:
     found = program(file)
     try:
-        return Prediction(before, found, execve(before, found.for_kernel()))
+        return Step("exec", before, execve(before, found.for_kernel()), program=found)
     except Denied as denied:
-        return Prediction(before, found, errno=denied.errno or 0, reason=denied.strerror or "")
+        return Step(
+            "exec", before, None, program=found, errno=denied.errno or 0, reason=denied.strerror or ""
+        )
 
 
 def reasons(before: Credentials, file: str | None, port: int = 80, start: int = 1024) -> list[str]:
@@ -131,12 +133,14 @@ def test_the_reason(computed: list[str], expected: list[str]) -> None:
 def test_the_formula_gives_the_models_permitted_set() -> None:
     """What stands behind the last `=` is what execve made, but for what no_new_privs took."""
     for file in ("cap_net_raw=p", "cap_net_raw=ei", "cap_net_bind_service,cap_net_raw=eip", "=", None):
-        prediction = predicted(process(BOTH, BOTH, inheritable=BOTH, no_new_privs=False), file)
-        assert prediction.started is not None
-        line = next(line for line in why(prediction, 80, 1024) if line.startswith("   "))
-        assert line.rpartition(" = ")[2] == str(prediction.started.caps.permitted)
+        step = predicted(process(BOTH, BOTH, inheritable=BOTH, no_new_privs=False), file)
+        assert step.after is not None
+        line = next(line for line in why(step, 80, 1024) if line.startswith("   "))
+        assert line.rpartition(" = ")[2] == str(step.after.caps.permitted)
 
 
 def test_a_denial_that_is_not_about_capabilities_says_its_own_reason() -> None:
-    prediction = Prediction(process(), program(None), errno=13, reason="the file is on a noexec mount")
-    assert why(prediction, 80, 1024) == ["execve(2): the file is on a noexec mount"]
+    step = Step(
+        "exec", process(), None, program=program(None), errno=13, reason="the file is on a noexec mount"
+    )
+    assert why(step, 80, 1024) == ["execve(2): the file is on a noexec mount"]

@@ -5,14 +5,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from caplet.explain.container import explain
+from caplet.explain.facts import ImageFacts
+from caplet.image.config import ImageConfig
 from caplet.image.rootfs import File, Rootfs
 from caplet.kernel.filecaps import FileCaps
+from caplet.kubernetes.document import documents
+from caplet.kubernetes.pod import the_pod
 from caplet.programs.shipped import path
+from caplet.run.engine import node_here, on_this_machine
 from caplet.runtimes import kubelet, template
 from caplet.runtimes.model import LinuxCapabilities, Process, Spec, User
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from caplet.explain.explanation import Step
 
 RUNTIMES = ("embedded", "runc", "crun")
 NBS = ("CAP_NET_BIND_SERVICE",)
@@ -54,3 +62,13 @@ def spec(
         masked_paths=kubelet.MASKED_PATHS,
         readonly_paths=kubelet.READONLY_PATHS,
     )
+
+
+def predicted(wanted: Spec, files: Rootfs) -> Step:
+    """What the model says of the first program of this very config.json."""
+    pod = the_pod(documents("kind: Pod\nspec: {containers: [{name: a}]}", "pod.yaml"), "pod.yaml")
+    raw = {"os": "linux", "architecture": "amd64", "config": {"Cmd": ["/app"]}}
+    raw["rootfs"] = {"type": "layers", "diff_ids": []}
+    node = on_this_machine(node_here("containerd"), "embedded", "")
+    facts = ImageFacts(ImageConfig(raw), files)
+    return explain(pod, pod.containers[0], facts, node, edited=lambda _: wanted).executions[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import missing
-from tests.run.containers import NBS, RUNTIMES, rootfs, spec
+from tests.run.containers import NBS, RUNTIMES, predicted, rootfs, spec
 
 from caplet.errors import InvalidInput, Unavailable
 from caplet.image.elf import read_elf
@@ -19,7 +19,6 @@ from caplet.image.rootfs import File, Rootfs
 from caplet.kernel.caps import Cap, Caps
 from caplet.programs.shipped import path
 from caplet.run.container import RunResult, run_container
-from caplet.run.predict import predict
 from caplet.run.readback import read_probe
 from caplet.runtimes.model import LinuxCapabilities, oci_names
 
@@ -87,17 +86,17 @@ def test_the_measured_matrix(
 ) -> None:
     """A non-root process of each engine's sets; the expectations were measured with runc and crun before this code was."""
     wanted = spec(file, caps=caps, no_new_privileges=nnp)
-    prediction = predict(wanted, ROOTFS)
+    expected = predicted(wanted, ROOTFS)
     result = run_container(wanted, ROOTFS, runtime=runtime, relay=False)
     assert (result.error, result.exit_code, result.started) == ("", 0, True)
     assert result.created is not None
     assert result.observed is not None
-    assert prediction.started is not None
-    assert result.created.differences(prediction.created) == ()
-    assert result.observed.differences(prediction.started) == ()
+    assert expected.after is not None
+    assert result.created.differences(expected.before) == ()
+    assert result.observed.differences(expected.after) == ()
     inside = read_probe(result.stdout.decode())
-    assert inside.caps == prediction.started.caps
-    assert inside.at_secure == prediction.started.at_secure
+    assert inside.caps == expected.after.caps
+    assert inside.at_secure == expected.after.at_secure
     assert (Cap.NET_BIND_SERVICE in inside.caps.effective) is effective
     assert (Cap.NET_BIND_SERVICE in inside.caps.permitted) is permitted
 
@@ -106,14 +105,14 @@ def test_the_measured_matrix(
 @pytest.mark.parametrize("nnp", [False, True])
 def test_a_file_whose_capability_was_dropped_does_not_start(runtime: str, uid: int, nnp: bool) -> None:
     wanted = spec("/ep", caps=(), uid=uid, no_new_privileges=nnp)
-    prediction = predict(wanted, ROOTFS)
+    expected = predicted(wanted, ROOTFS)
     result = run_container(wanted, ROOTFS, runtime=runtime, relay=False)
     assert (result.started, result.exit_code) == (False, 126)
     assert "operation not permitted" in result.error.lower()
-    assert prediction.started is None
-    assert prediction.reason == "the file demands NET_BIND_SERVICE, which the bounding set lacks"
+    assert expected.after is None
+    assert expected.reason == "the file demands NET_BIND_SERVICE, which the bounding set lacks"
     assert result.created is not None
-    assert result.created.differences(prediction.created) == ()
+    assert result.created.differences(expected.before) == ()
 
 
 def test_root_with_the_default_capabilities(runtime: str) -> None:
@@ -153,7 +152,7 @@ def test_programs_that_cannot_be_executed(runtime: str, program: str, code: int,
     assert (result.started, result.exit_code) == (False, code)
     assert words in result.error.lower()
     if program != "/broken":  # the model looks at credentials, not into ELF files
-        assert predict(spec(program), files).started is None
+        assert predicted(spec(program), files).after is None
 
 
 def test_exit_codes_and_output_pass_through(runtime: str) -> None:

@@ -8,11 +8,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.run.containers import RUNTIMES, rootfs, spec
+from tests.run.containers import RUNTIMES, predicted, rootfs, spec
 from tests.run.test_rootless import as_user
 
 from caplet.run.container import run_container
-from caplet.run.predict import predict
 from caplet.run.rootless import as_root
 
 if TYPE_CHECKING:
@@ -37,13 +36,13 @@ def test_an_ordinary_user_runs_the_same(
     wanted = spec(program, caps=() if program == "/ep" else ("CAP_NET_BIND_SERVICE",))
 
     def work() -> int:
-        prediction = predict(wanted, ROOTFS)
+        expected = predicted(wanted, ROOTFS)
         result = run_container(wanted, ROOTFS, runtime=runtime, probe="http://:80/", relay=False)
-        wrong = [] if result.created is None else list(result.created.differences(prediction.created))
-        if result.observed is not None and prediction.started is not None:
-            wrong += result.observed.differences(prediction.started)
+        wrong = [] if result.created is None else list(result.created.differences(expected.before))
+        if result.observed is not None and expected.after is not None:
+            wrong += result.observed.differences(expected.after)
         said = {
-            "started": (result.started, prediction.started is not None),
+            "started": (result.started, expected.after is not None),
             "status": result.probe.status if result.probe else None,
             "differences": wrong,
             "error": result.error,

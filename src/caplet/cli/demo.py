@@ -92,8 +92,8 @@ def described(number: int, played: Played) -> Iterator[str]:
     yield field("image", f"/http{caps}  {dim(str(played.image.digest))}")
     yield field("Pod", f"drop: [all], add: [{', '.join(scene.add)}]")
     yield row("", SETS)
-    yield row("before execve", sets(played.prediction.created.caps))
-    if result.created is not None and result.created.caps != played.prediction.created.caps:
+    yield row("before execve", sets(played.plan.first.before.caps))
+    if result.created is not None and result.created.caps != played.plan.first.before.caps:
         yield row("  but observed", sets(result.created.caps))
     yield row("after: predicted", after(played, observed=False))
     yield row("       observed", after(played, observed=True))
@@ -108,7 +108,7 @@ def described(number: int, played: Played) -> Iterator[str]:
 
 def after(played: Played, *, observed: bool) -> Sequence[str]:
     """The five sets after execve(2), or that there was no after."""
-    seen = played.result.observed if observed else played.prediction.started
+    seen = played.result.observed if observed else played.plan.first.after
     return sets(seen.caps) if seen is not None else ("not started",)
 
 

@@ -122,17 +122,23 @@ def _run(
     output: str,
 ) -> int:
     from caplet.run.container import find_runtime, run_container
-    from caplet.run.engine import node_here
+    from caplet.run.engine import node_here, on_this_machine
     from caplet.run.pod import plan
     from caplet.run.prober import Probe
     from caplet.run.report import as_json, probe_line, refusal_json, start_lines
     from caplet.runtimes.model import Refused
 
     node = node_here(engine)
-    find_runtime(runtime)
+    runtime, program = find_runtime(runtime)
     if probe is not None:
         Probe.parse(probe)
-    planned = plan(_read(manifest), manifest, container=container, images=_images(images), node=node)
+    planned = plan(
+        _read(manifest),
+        manifest,
+        container=container,
+        images=_images(images),
+        node=on_this_machine(node, runtime, program),
+    )
     if isinstance(planned, Refused):
         if output == "json":
             click.echo(json.dumps(refusal_json(planned), indent=2))

@@ -13,21 +13,20 @@ from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.kernel.filecaps import FileCaps
 
 if TYPE_CHECKING:
+    from caplet.explain.explanation import Step
     from caplet.kernel.credentials import Credentials
-    from caplet.run.predict import Prediction
 
 FORMULA = "P'(permitted) = (P(inheritable) & F(inheritable)) | (F(permitted) & P(bounding)) | P'(ambient)"
 _INDENT = " " * FORMULA.index("=")
 
 
-def why(prediction: Prediction, port: int, start: int) -> list[str]:
-    """Lines from the file to the port; `start` is ip_unprivileged_port_start."""
-    before, after = prediction.created, prediction.started
-    caps = prediction.program.file.caps if prediction.program.chain else None
+def why(step: Step, port: int, start: int) -> list[str]:
+    """Of the execve(2) of the server, lines from the file to the port; `start` is ip_unprivileged_port_start."""
+    caps = step.program.file.caps if step.program is not None and step.program.chain else None
     file = caps if isinstance(caps, FileCaps) else None
-    if after is None:
-        return [*_denied(before, file), f"execve(2): {prediction.reason}"]
-    return [*_transformed(before, file, after), _bound(after, port, start)]
+    if step.after is None:
+        return [*_denied(step.before, file), f"execve(2): {step.reason}"]
+    return [*_transformed(step.before, file, step.after), _bound(step.after, port, start)]
 
 
 def _denied(before: Credentials, file: FileCaps | None) -> list[str]:

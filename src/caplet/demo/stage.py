@@ -12,26 +12,23 @@ from caplet.demo.reasons import why
 from caplet.demo.scenes import ENGINE, PORT, PORT_START, USER, Ending, Scene
 from caplet.errors import CapletError, Unavailable
 from caplet.image.image import Image
-from caplet.image.passwd import resolve_user
-from caplet.image.rootfs import Rootfs
 from caplet.kernel.capable import BindPort, allowed
-from caplet.kernel.caps import Caps
 from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import the_pod
 from caplet.pack import pack
 from caplet.pack.binary import Binary
 from caplet.pack.process import Process, User
 from caplet.programs import shipped
-from caplet.run.available import own_credentials, within
+from caplet.run import pod as running
 from caplet.run.container import RunResult, run_container
-from caplet.run.predict import Prediction, predict
-from caplet.runtimes import containerd, kubelet, template
+from caplet.run.engine import node_here, on_this_machine
+from caplet.runtimes import template
 from caplet.runtimes.model import Refused
 
 if TYPE_CHECKING:
     from caplet.kernel.credentials import Credentials
+    from caplet.run.pod import Plan
     from caplet.run.status import Observed
-    from caplet.runtimes.model import Spec
 
 SECONDS = 5.0
 """How long the server may take to answer; it takes milliseconds."""
@@ -43,7 +40,8 @@ class Played:
 
     scene: Scene
     image: Image
-    prediction: Prediction
+    plan: Plan
+    """What was predicted of it."""
     reasons: tuple[str, ...]
     """Why it was predicted."""
     result: RunResult
@@ -51,7 +49,7 @@ class Played:
     @property
     def predicted(self) -> Ending:
         """By the model alone."""
-        after = self.prediction.started
+        after = self.plan.first.after
         if after is None:
             return Ending.DOES_NOT_START
         can = allowed(after, BindPort(PORT), self.result.sysctl)
@@ -82,9 +80,9 @@ class Played:
     @property
     def differences(self) -> tuple[str, ...]:
         """Where the model was wrong; empty when it was right."""
-        found = _differences("before execve", self.result.created, self.prediction.created)
-        if self.result.started and self.prediction.started is not None:
-            found += _differences("after execve", self.result.observed, self.prediction.started)
+        found = _differences("before execve", self.result.created, self.plan.first.before)
+        if self.result.started and self.plan.first.after is not None:
+            found += _differences("after execve", self.result.observed, self.plan.first.after)
         if self.observed is not self.predicted:
             found += (f"the end: {self.predicted.value} predicted, {self.wording} observed",)
         return found
@@ -97,17 +95,17 @@ class Played:
 def play(scene: Scene) -> Played:
     """Pack, predict, run."""
     image = packed(scene)
-    rootfs = Rootfs(image.layers)
-    spec = planned(scene, image, rootfs)
-    prediction = predict(spec, rootfs)
+    plan = planned(scene, image)
     url = f"http://:{PORT}/"
-    result = run_container(spec, rootfs, runtime="embedded", probe=url, timeout=SECONDS, relay=False)
+    result = run_container(
+        plan.spec, plan.rootfs, runtime="embedded", probe=url, timeout=SECONDS, relay=False
+    )
     start = int(result.sysctl.get(template.PORT_START, "-1"))
     if start != PORT_START:
         raise CapletError(
             f"unprivileged ports start at {start} in the container's network, not at {PORT_START}"
         )
-    return Played(scene, image, prediction, tuple(why(prediction, PORT, start)), result)
+    return Played(scene, image, plan, tuple(why(plan.first, PORT, start)), result)
 
 
 def packed(scene: Scene) -> Image:
@@ -118,23 +116,18 @@ def packed(scene: Scene) -> Image:
     return image
 
 
-def planned(scene: Scene, image: Image, rootfs: Rootfs) -> Spec:
-    """What the kubelet and containerd make of the scene's Pod."""
+def planned(scene: Scene, image: Image) -> Plan:
+    """What the kubelet, containerd and the kernel make of the scene's Pod."""
     pod = the_pod(documents(scene.manifest, "demo"), "demo")
-    container = pod.containers[0]
-    request = kubelet.security_context(pod, container, image.config.user)
-    if isinstance(request, Refused):
-        raise CapletError(f"{request.by}: {request.message}")
-    user = containerd.user_string(request, image.config.user)
-    assert isinstance(user, str)
-    account = resolve_user(rootfs, user)
-    spec = containerd.spec(pod, container, request, image.config, account, version=ENGINE, every=Caps())
-    spec, missing = within(spec, own_credentials().caps.bounding)
-    if missing:
+    node = on_this_machine(node_here(f"containerd:{ENGINE}"), "embedded", "")
+    plan = running.planned(pod, pod.containers[0], image, "", node)
+    if isinstance(plan, Refused):
+        raise CapletError(f"{plan.by}: {plan.message}")
+    if plan.missing:
         raise Unavailable(
-            f"the bounding set of this process lacks {missing}", "run it from a shell that has it"
+            f"the bounding set of this process lacks {plan.missing}", "run it from a shell that has it"
         )
-    return spec
+    return plan
 
 
 def _differences(when: str, seen: Observed | None, predicted: Credentials) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ Nothing outlives the process that called: the keeper dies with it (PR_SET_PDEATH
 with the keeper, a pid namespace dies with its init, and mounts die with the last process of their namespace.
 So even SIGKILL leaves no process, no mount and no file behind.
 
-`pod.plan()` makes a runtime-spec value and a root file system from a Pod and an image, `predict.predict()` says what
-the model makes of them, `container.run_container()` what the kernel does, `report` shows both.
+`pod.plan()` has a Pod and an image explained as the node would run them, as far as this machine can be that node;
+`container.run_container()` does what the explanation's config.json says; `report` shows what the kernel made of it beside
+what was predicted, and `because` why it lacks something.
 """

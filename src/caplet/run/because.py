@@ -1,43 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a program has not what its Pod adds, in words, and what would give it."""
+"""Why a container that was run does not work as its Pod asks, and what to paste: its causes, and its first remedies."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from caplet.image.interpreters import runs
+from caplet.explain.explanation import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from caplet.causes.cause import Found
     from caplet.run.pod import Plan
+
+FEW = 2
+"""Remedies that are named; `caplet explain` has them all."""
 
 
 def because(plan: Plan) -> Iterator[str]:
-    """Lines about capabilities that the Pod adds by name and execve(2) takes away; none where nothing is lost.
+    """Lines; none where the container has all that it asks for."""
+    found = causes(plan)
+    for one in found:
+        yield f"because {' '.join(one.message.split())} ({one.cause.code} {one.cause.name})"
+    if found:
+        yield from _remedies(plan)
+    for doubt in plan.explanation.doubts:
+        yield f"not known: {doubt.what}"
 
-    capabilities(7): a process that is not root keeps what its file carries; a script's file is its interpreter.
-    """
-    started, chain = plan.prediction.started, plan.prediction.program.chain
-    if started is None or not chain or chain[-1].caps is not None:
-        return
-    request = plan.request
-    added = {name.upper() for name in request.add_capabilities}
-    before = plan.prediction.created.caps.permitted
-    lost = [name for name in (before - started.caps.permitted).names() if name in added]
-    if not lost:
-        return
-    names = ",".join(lost)
-    path = os.fsdecode(chain[-1].path)
-    yield f"because the file {path} carries no capabilities: execve(2) takes {names} from a user that is not root"
-    if len(chain) == 1 and runs(chain[-1].path) is None:
-        yield f"to give it: caplet grant {plan.reference} -o OUT {path}={names}"
-        return
-    if started.no_new_privs:
-        yield (
-            f"and with no_new_privs (allowPrivilegeEscalation: false) nothing that {path} starts can gain it, whatever its "
-            "file carries: start that program itself (command: in the Pod), and give it the capability"
-        )
-    else:
-        yield f"to give it: grant it to the program that {path} starts: caplet grant {plan.reference} -o OUT PATH={names}"
+
+def causes(plan: Plan) -> tuple[Found, ...]:
+    """What breaks it on the node, and what it lacks without need. What this machine alone cannot give is in the notes."""
+    explanation = plan.explanation
+    if explanation.verdict is Verdict.EFFECTIVE and not explanation.ignored:
+        return ()
+    from caplet.causes.catalogue import causes_of  # forty files, which a container that works does not need
+
+    return tuple(
+        one
+        for one in causes_of(explanation)
+        if (one.weight == "breaks" or one.caps & explanation.lost)
+        and not (one.caps and one.caps <= plan.missing)
+    )
+
+
+def _remedies(plan: Plan) -> Iterator[str]:
+    """Those that give least."""
+    from caplet.remedies.remedies import remedies_of
+
+    for number, remedy in enumerate(remedies_of(plan.explanation)[:FEW]):
+        yield f"{'or' if number else 'to mend it'}: {remedy.title}"
+        for line in remedy.paste():
+            yield f"  {line}"

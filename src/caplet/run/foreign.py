@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this machine's kernel runs programs of another architecture than its own."""
+"""Programs of another architecture: whether this machine's kernel runs them."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
@@ -13,6 +15,8 @@ from caplet.image.elf import read_elf
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from caplet.explain.explanation import Explanation, Step
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
 """uname -m and what images call it; others are the same (riscv64, ppc64le, s390x)."""
@@ -43,6 +47,23 @@ def foreign(head: bytes) -> str:
     if architecture in (here, *ALSO_RUN.get(here, ())) or _emulators(BINFMT_MISC):
         return ""
     return f"a program for {architecture}, and this machine is {here}"
+
+
+def on_this_machine(explanation: Explanation) -> Explanation:
+    """The same, as far as this machine's kernel runs its programs: what comes behind a foreign one does not happen."""
+    for place, step in enumerate(explanation.steps):
+        if step.after is not None and (why := _foreign_program(explanation, step)):
+            failed = replace(step, after=None, arithmetic=None, errno=errno.ENOEXEC, reason=why, secure=None)
+            return replace(explanation, steps=(*explanation.steps[:place], failed))
+    return explanation
+
+
+def _foreign_program(explanation: Explanation, step: Step) -> str:
+    if step.program is None or explanation.image is None:
+        return ""
+    file = step.program.file
+    why = foreign(explanation.image.files.read(file.node, HEAD))
+    return f"{os.fsdecode(file.path)} is {why}" if why else ""
 
 
 def _emulators(directory: str) -> Collection[str]:

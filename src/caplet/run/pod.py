@@ -9,26 +9,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput, Unavailable
+from caplet.explain.container import explain
+from caplet.explain.facts import ImageFacts, Remembering
 from caplet.image.image import Image, open_image
-from caplet.image.passwd import resolve_user
 from caplet.image.rootfs import Rootfs
-from caplet.kernel.caps import Cap, Caps, nearest
+from caplet.kernel.caps import NO_CAPS, Caps, nearest
 from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import container_named, the_pod
-from caplet.run import volumes
+from caplet.run import engine, foreign, volumes
 from caplet.run.available import own_credentials, within
-from caplet.run.engine import DEFAULT, node_here
-from caplet.run.foreign import this_platform
-from caplet.run.predict import predict
-from caplet.runtimes import kubelet, runc
+from caplet.runtimes import kubelet
 from caplet.runtimes.model import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from caplet.explain.explanation import Explanation, Step
     from caplet.kubernetes.pod import Container, PodSpec
-    from caplet.run.predict import Prediction
-    from caplet.runtimes.model import SecurityContext, Spec
+    from caplet.runtimes.model import Spec
     from caplet.runtimes.node import Node
 
 
@@ -36,17 +34,24 @@ if TYPE_CHECKING:
 class Plan:
     """Everything that is known before the container runs."""
 
-    pod: PodSpec
-    container: Container
+    explanation: Explanation
+    """On the node as far as this machine is it: its OCI runtime, its kernel, its capabilities."""
     image: Image
-    reference: str
-    node: Node
-    request: SecurityContext
-    spec: Spec
     rootfs: Rootfs
-    prediction: Prediction
+    missing: Caps
+    """What the node would give, and this machine cannot."""
     notes: tuple[str, ...]
     """What is not as on the node, or not as the Pod's author may think."""
+
+    @property
+    def spec(self) -> Spec:
+        assert self.explanation.spec is not None
+        return self.explanation.spec
+
+    @property
+    def first(self) -> Step:
+        """execve(2) of the container's own program: what is observed."""
+        return self.explanation.executions[0]
 
 
 def plan(
@@ -60,43 +65,45 @@ def plan(
     """Follow the Pod in `text`, from a file called `name`, to the container's Spec, or to who refuses it.
 
     `images`: container name and reference, "" for any container; without one the Pod's own `image:` counts, where it
-    names an image on disk.
+    names an image on disk. `node`: with the OCI runtime and the kernel of this machine (`engine.on_this_machine`).
     """
-    node = node or node_here(DEFAULT)
     pod = the_pod(documents(text, name), name)
     chosen = container_named(pod, container)
-    _check_combinations(pod, chosen, node)
+    if pod.os not in (None, "linux"):
+        raise Unavailable(f"a Pod for {pod.os} does not run on Linux")
+    node = node or engine.on_this_machine(engine.node_here(engine.DEFAULT), "embedded", "")
+    admitted = node.admit(pod, chosen)
+    if isinstance(admitted, Refused):
+        return admitted  # whatever its image is
     reference = _reference(pod, chosen, images or {})
-    image = open_image(reference, this_platform())
+    image = open_image(reference, foreign.this_platform())
     assert isinstance(image, Image)
-    request = node.request(pod, chosen, image.config.user)
-    if isinstance(request, Refused):
-        return request
+    return planned(pod, chosen, image, reference, node)
+
+
+def planned(pod: PodSpec, container: Container, image: Image, reference: str, node: Node) -> Plan | Refused:
+    """The same of an image that is open."""
     rootfs = Rootfs(image.layers)
-    user = node.engine.user_string(request, image.config.user)
-    if isinstance(user, Refused):
-        return user
-    account = resolve_user(rootfs, user)
-    spec = node.engine.spec(
-        pod, chosen, request, image.config, account, version=node.engine_version, every=Caps.all()
-    )
-    if isinstance(spec, Refused):
+    facts = ImageFacts(image.config, Remembering(rootfs), reference, image.digest)
+    missing = NO_CAPS
+
+    def edited(spec: Spec) -> Spec:
+        nonlocal missing
+        spec = replace(spec, mounts=(*spec.mounts, *volumes.volume_mounts(pod, container)))
+        spec, missing = within(spec, own_credentials().caps.bounding)
         return spec
-    spec = replace(spec, mounts=(*spec.mounts, *volumes.volume_mounts(pod, chosen)))
-    spec, missing = within(spec, own_credentials().caps.bounding)
-    prediction = predict(spec, rootfs)
-    return Plan(
-        pod=pod,
-        container=chosen,
-        image=image,
-        reference=reference,
-        node=node,
-        request=request,
-        spec=spec,
-        rootfs=rootfs,
-        prediction=prediction,
-        notes=(*_notes(pod, chosen, request, spec, missing, node), *_divergent(rootfs, prediction)),
+
+    # Containers here have no user namespace of their own; what the API server says of one was asked before.
+    here = replace(pod, host_users=None)
+    explanation = foreign.on_this_machine(explain(here, container, facts, node, edited=edited))
+    if explanation.refused is not None:
+        return explanation.refused
+    notes = (
+        *explanation.notes,
+        *_notes(pod, container, explanation, missing),
+        *_divergent(rootfs, explanation),
     )
+    return Plan(explanation, image, rootfs, missing, notes)
 
 
 def _reference(pod: PodSpec, container: Container, images: Mapping[str, str]) -> str:
@@ -121,36 +128,11 @@ def _known(pod: PodSpec, name: str) -> str:
     return nearest(name, [one.name for one in pod.every_container])
 
 
-def _check_combinations(pod: PodSpec, container: Container, node: Node) -> None:
-    """What the API server refuses, where there is one: pkg/apis/core/validation/validation.go ValidateSecurityContext."""
-    own = container.security_context
-    path = (*container.path, "securityContext")
-    if pod.os is not None and pod.os != "linux":
-        raise Unavailable(f"a Pod for {pod.os} does not run on Linux")
-    if node.kubernetes is None:
-        return
-    if own.allow_privilege_escalation is not False:
-        return
-    if own.privileged:
-        raise pod.document.error(
-            path, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-        )
-    if "CAP_SYS_ADMIN" in own.add:
-        raise pod.document.error(
-            path, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-        )
-
-
-def _notes(
-    pod: PodSpec, container: Container, request: SecurityContext, spec: Spec, missing: Caps, node: Node
-) -> list[str]:
-    notes = [
-        f"{name} is no capability that {_named(name, node.engine.title)}"
-        for name in runc.ignored(spec.process.capabilities)
-    ]
+def _notes(pod: PodSpec, container: Container, explanation: Explanation, missing: Caps) -> list[str]:
+    notes = []
     if missing:
         notes.append(f"the node would give {missing}; this machine cannot: its own bounding set lacks it")
-    if request.privileged:
+    if explanation.request is not None and explanation.request.privileged:
         notes.append("privileged: the machine's devices, which the node would give, are not here")
     for field, value in (("hostPID", pod.host_pid), ("hostIPC", pod.host_ipc)):
         if value:
@@ -168,20 +150,12 @@ def _notes(
     return [*notes, *volumes.notes(pod, container)]
 
 
-def _divergent(rootfs: Rootfs, prediction: Prediction) -> list[str]:
+def _divergent(rootfs: Rootfs, explanation: Explanation) -> list[str]:
     """Engines that would start another file, or none, from the same layers."""
-    paths = {link.path for link in prediction.program.chain}
+    programs = (step.program for step in explanation.executions)
+    paths = {link.path for program in programs if program is not None for link in program.chain}
     return [
         f"{os.fsdecode(one.path)} is containerd's here; other engines see it otherwise: {one}"
         for one in rootfs.divergent
         if any(path == one.path or path.startswith(one.path.rstrip(b"/") + b"/") for path in paths)
     ]
-
-
-def _named(name: str, engine: str) -> str:
-    """Why nobody knows CAP_CAP_NET_RAW or CAP_NET_BIND, and the nearest right name."""
-    bare = name.removeprefix("CAP_")
-    if bare.startswith("CAP_") and bare.removeprefix("CAP_") in Cap.__members__:
-        right = bare.removeprefix("CAP_")
-        return f"runc or crun know, so it is not granted: {engine} puts CAP_ before {bare}; write {right}"
-    return f"runc or crun know, so it is not granted{nearest(bare, Cap.__members__)}"

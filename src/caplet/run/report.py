@@ -7,7 +7,8 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from caplet.run.because import because
+from caplet.explain.execution import titled
+from caplet.run.because import because, causes
 from caplet.run.engine import engine_shown
 from caplet.run.failure import EXIT_RUNTIME_FAILED
 from caplet.run.network import PORT_START
@@ -30,10 +31,14 @@ SCHEMA_VERSION = 1
 
 def heading(plan: Plan, runtime: str) -> str:
     """`pod/web  container http  oci:app  on containerd 2.3, crun`."""
-    kind = f"{plan.pod.kind.lower()}/{plan.pod.name or '-'}"
-    return (
-        f"{kind}  container {plan.container.name}  {plan.reference}  on {engine_shown(plan.node)}, {runtime}"
-    )
+    explanation = plan.explanation
+    kind = f"{explanation.pod.kind.lower()}/{explanation.pod.name or '-'}"
+    on = f"on {engine_shown(explanation.node)}, {runtime}"
+    return f"{kind}  container {explanation.container.name}  {_reference(plan)}  {on}"
+
+
+def _reference(plan: Plan) -> str:
+    return "" if plan.explanation.image is None else plan.explanation.image.reference
 
 
 def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
@@ -44,42 +49,56 @@ def start_lines(plan: Plan, result: RunResult) -> Iterator[str]:
     if PORT_START in result.sysctl:
         yield f"  unprivileged ports start at {result.sysctl[PORT_START]}"
     if result.observed is not None:
-        yield f"  {_program(plan)} started; /proc/PID/status of the running process:"
-        yield from _credential_lines(result.observed)
-        predicted = plan.prediction.started
-        if predicted is None:
-            yield f"  predicted: it does not start: {plan.prediction.reason}"
-        elif different := result.observed.differences(predicted):
-            yield f"  predicted otherwise: {', '.join(different)}"
-            yield from _credential_lines(predicted)
-        else:
-            yield "  as predicted"
-        for line in because(plan):
-            yield f"  {line}"
-        return
+        yield from _started(plan, result.observed)
+    else:
+        yield from _not_started(plan, result)
+    for line in because(plan):
+        yield f"  {line}"
+
+
+def _started(plan: Plan, observed: Observed) -> Iterator[str]:
+    yield f"  {_program(plan)} started; /proc/PID/status of the running process:"
+    yield from _credential_lines(observed)
+    predicted = _seen(plan.first.after)
+    if predicted is None:
+        yield f"  predicted: it does not start: {plan.first.reason}"
+    elif different := observed.differences(predicted):
+        yield f"  predicted otherwise: {', '.join(different)}"
+        yield from _credential_lines(predicted)
+    else:
+        yield "  as predicted"
+
+
+def _not_started(plan: Plan, result: RunResult) -> Iterator[str]:
     yield f"  {_program(plan)} did not start: {result.error}"
     if result.exit_code == EXIT_RUNTIME_FAILED and result.runtime != "embedded":
         yield "  --runtime embedded needs neither an installation nor cgroups"
-    if plan.prediction.started is not None:
+    if plan.first.after is not None:
         yield "  predicted: it starts"
-    elif plan.prediction.reason:
-        yield f"  as predicted: {plan.prediction.reason}"
+    else:
+        yield f"  as predicted: {plan.first.reason}"
     if result.created is not None:
         yield "  before execve, as the runtime left the process:"
         yield from _credential_lines(result.created)
 
 
 def _program(plan: Plan) -> str:
-    """`exec /bin/http (cap_net_bind_service=ep)`; of a script, its interpreter too."""
-    chain = plan.prediction.program.chain
-    if not chain:
-        return plan.spec.process.args[0]
-    shown = []
-    for link in chain:
-        caps = link.caps
-        text = "" if caps is None else f" ({caps})" if not isinstance(caps, bytes) else " (broken attribute)"
-        shown.append(os.fsdecode(link.path) + text)
-    return " -> ".join(shown)
+    """`/bin/http (cap_net_bind_service=ep)`; of a script, its interpreter too."""
+    assert plan.first.program is not None
+    return titled(plan.first.program)
+
+
+def _seen(cred: Credentials | None) -> Credentials | None:
+    """As /proc shows it."""
+    return None if cred is None else cred.seen()
+
+
+def as_predicted(plan: Plan, result: RunResult) -> bool:
+    """Whether the kernel made of the container's program what the model did."""
+    predicted = _seen(plan.first.after)
+    if result.observed is None or predicted is None:
+        return result.observed is None and predicted is None
+    return not result.observed.differences(predicted)
 
 
 def _credential_lines(cred: Observed | Credentials) -> Iterator[str]:
@@ -108,31 +127,33 @@ def probe_line(result: RunResult, url: str) -> str:
 
 def as_json(plan: Plan, result: RunResult) -> dict[str, Any]:
     """The whole run; docs/cli/run.md says what each field is."""
-    prediction = plan.prediction
-    agree = (
-        not result.observed.differences(prediction.started)
-        if result.observed is not None and prediction.started is not None
-        else result.observed is None and prediction.started is None
-    )
+    explanation, first = plan.explanation, plan.first
+    chain = () if first.program is None else first.program.chain
     return {
         "schemaVersion": SCHEMA_VERSION,
-        "pod": {"kind": plan.pod.kind, "name": plan.pod.name, "container": plan.container.name},
-        "image": {"reference": plan.reference, "digest": str(plan.image.digest)},
-        "engine": engine_shown(plan.node),
+        "pod": {
+            "kind": explanation.pod.kind,
+            "name": explanation.pod.name,
+            "container": explanation.container.name,
+        },
+        "image": {"reference": _reference(plan), "digest": str(plan.image.digest)},
+        "engine": engine_shown(explanation.node),
         "runtime": result.runtime,
         "sysctl": result.sysctl,
-        "program": [os.fsdecode(link.path) for link in prediction.program.chain],
+        "program": [os.fsdecode(link.path) for link in chain],
         "started": result.started,
         "error": result.error or None,
         "exitCode": result.exit_code,
         "created": credentials_json(result.created),
         "observed": credentials_json(result.observed),
         "predicted": {
-            "created": credentials_json(prediction.created),
-            "started": credentials_json(prediction.started),
-            "reason": prediction.reason or None,
+            "created": credentials_json(_seen(explanation.created)),
+            "started": credentials_json(_seen(first.after)),
+            "reason": first.reason or None,
         },
-        "asPredicted": agree,
+        "asPredicted": as_predicted(plan, result),
+        "verdict": str(explanation.verdict),
+        "causes": [found.cause.code for found in causes(plan)],
         "because": list(because(plan)),
         "probe": None
         if result.probe is None

@@ -40,6 +40,15 @@ def test_a_program(sleeping: int) -> None:
     assert look.secure is False
 
 
+def test_a_process_of_another_user(sleeping: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may use Docker without root sees the sets, which everyone may read, and no auxiliary vector."""
+    monkeypatch.setattr(outside, "_auxv", lambda _: None)
+    look = outside.first_program(sleeping)
+    assert look is not None
+    assert look.observed.name == "sleep"
+    assert look.secure is None
+
+
 def test_a_container_of_another_machine(sleeping: int) -> None:
     """Docker Desktop's process numbers are those of its virtual machine."""
     assert outside.first_program(sleeping, "0123456789abcdef") is None

@@ -45,9 +45,9 @@ def first_program(pid: int, container_id: str = "") -> Look | None:
     try:
         if container_id and container_id not in _read(pid, "cgroup"):
             return None
-        auxv: dict[int, int] = {}
+        auxv: dict[int, int] | None = {}
         end = time.monotonic() + EXEC_SECONDS
-        while not auxv and time.monotonic() < end:
+        while auxv == {} and time.monotonic() < end:
             auxv = {} if _is_runtime(pid) else _auxv(pid)
             if not auxv:
                 time.sleep(POLL_SECONDS)
@@ -56,17 +56,21 @@ def first_program(pid: int, container_id: str = "") -> Look | None:
         return None
     if observed.state in {"Z", "X"}:
         return None
-    return Look(observed, bool(auxv[AT_SECURE]) if AT_SECURE in auxv else None, port_start(pid))
+    secure = None if auxv is None else auxv.get(AT_SECURE)
+    return Look(observed, None if secure is None else bool(secure), port_start(pid))
 
 
-def _auxv(pid: int) -> dict[int, int]:
-    """The auxiliary vector, which execve(2) writes last; empty before.
+def _auxv(pid: int) -> dict[int, int] | None:
+    """The auxiliary vector, which execve(2) writes last; empty before. None where this user may not read it.
 
     In the middle of execve the program is the new one and the credentials are the old ones. Who opens this file waits
     for both (fs/proc/base.c proc_mem_open, mm_access() takes exec_update_lock), so the status is to be read after it.
     """
-    with open(f"/proc/{pid}/auxv", "rb") as file:
-        data = file.read()
+    try:
+        with open(f"/proc/{pid}/auxv", "rb") as file:
+            data = file.read()
+    except PermissionError:
+        return None
     pairs = dict(struct.iter_unpack("@NN", data[: len(data) // PAIR * PAIR]))
     pairs.pop(0, None)  # AT_NULL, the end
     return pairs

@@ -7,16 +7,17 @@ import shutil
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput, Unavailable
-from caplet.image.passwd import resolve_user
+from caplet.explain.container import explain
+from caplet.explain.facts import ImageFacts, Remembering
 from caplet.image.rootfs import Rootfs
 from caplet.run.available import own_credentials
 from caplet.run.container import run_container
 from caplet.run.network import PORT_START
-from caplet.runtimes.model import Refused
+from caplet.runtimes import apiserver
 from caplet.runtimes.node import RUNTIMES, parse
 from caplet.verify.engines.interface import SECONDS, Versions, number, runtime_version
 from caplet.verify.seen import Seen, refusal
@@ -24,9 +25,9 @@ from caplet.verify.seen import Seen, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from caplet.explain.explanation import Explanation
     from caplet.image.image import Image
     from caplet.kubernetes.pod import Container, PodSpec
-    from caplet.runtimes.model import Spec
     from caplet.runtimes.node import Node
 
 EMBEDDED = "embedded"
@@ -60,8 +61,9 @@ class OCIRuntimeAlone:
 
     @contextmanager
     def session(self, image: Image) -> Iterator[OCIRuntimeSession]:
-        node = parse(self.versions().node)
-        yield OCIRuntimeSession(self.name, node, image, Rootfs(image.layers), self.admission)
+        node, rootfs = parse(self.versions().node), Rootfs(image.layers)
+        facts = ImageFacts(image.config, Remembering(rootfs))
+        yield OCIRuntimeSession(self.name, node, facts, rootfs, self.admission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,16 @@ class OCIRuntimeSession:
 
     runtime: str
     node: Node
-    image: Image
+    facts: ImageFacts
     rootfs: Rootfs
     admission: bool
 
     def run(self, pod: PodSpec, container: Container, seconds: float = SECONDS) -> Seen:
-        spec = self._spec(pod, container)
-        if isinstance(spec, Refused):
-            return refusal(spec.message)
+        explanation = self._explained(pod, container)
+        spec = explanation.spec
+        if spec is None:
+            assert explanation.refused is not None
+            return refusal(explanation.refused.message)
         if spec.user_ns is not None:
             raise Unavailable(
                 f"{self.node}: a Pod with hostUsers: false is not emulated",
@@ -101,22 +105,11 @@ class OCIRuntimeSession:
             stderr=result.stderr.decode("utf-8", "replace"),
         )
 
-    def _spec(self, pod: PodSpec, container: Container) -> Spec | Refused:
-        """The config.json, or whose word it is that there is none."""
-        node, config = self.node, self.image.config
-        if self.admission:
-            admitted = node.admit(pod, container)
-            if isinstance(admitted, Refused):
-                return admitted
-            container = admitted.container
-        request = node.request(pod, container, config.user)
-        if isinstance(request, Refused):
-            return request
-        user = node.engine.user_string(request, config.user)
-        if isinstance(user, Refused):
-            return user
-        try:
-            account = resolve_user(self.rootfs, user)
-        except InvalidInput as error:
-            return Refused(node.engine.title, error.message)
-        return node.spec(pod, container, request, config, account, own_credentials().caps.bounding)
+    def _explained(self, pod: PodSpec, container: Container) -> Explanation:
+        """Up to the config.json, or whose word it is that there is none; what is said to come of it does not count here."""
+        every = own_credentials().caps.bounding
+        explanation = explain(pod, container, self.facts, self.node, every=every)
+        refused = explanation.refused
+        if self.admission or refused is None or refused.by != apiserver.NAME:
+            return explanation
+        return explain(pod, container, self.facts, replace(self.node, kubernetes=None), every=every)

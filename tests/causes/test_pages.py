@@ -92,3 +92,14 @@ def test_commands_of_a_page_exist(cause: Cause) -> None:
         assert set(re.findall(r"(?<=\s)--?[a-z]+", words)) <= known
         for on in re.findall(r"--on (\S+)", words):
             assert nodes(on)
+
+
+@BY_CODE
+def test_what_you_see_is_what_is_looked_for(cause: Cause) -> None:
+    """Each line that the page shows matches one of the cause's own patterns."""
+    if not cause.logs:
+        return
+    seen = cause.text.partition("## What you see")[2].partition("\n## ")[0]
+    lines = [line.strip() for line in seen.splitlines() if line.startswith("    ")]
+    assert lines
+    assert all(any(log.match(line) for log in cause.logs) for line in lines), lines

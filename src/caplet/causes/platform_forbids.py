@@ -74,6 +74,11 @@ CAUSE = Cause(
     find=_find,
     page=__doc__,
     logs=(
+        Log(
+            r"denied the request: GKE Warden rejected the request",
+            'admission webhook "warden-validating.common-webhooks.networking.gke.io" denied the request: '
+            "GKE Warden rejected the request because it violates one or more constraints.",
+        ),
         Log(r"denied by (?P<constraint>autogke-[\w-]+)", "[denied by autogke-default-linux-capabilities]"),
         Log(
             r"unable to validate against any security context constraint",

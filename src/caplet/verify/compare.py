@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.explain.explanation import Verdict
+from caplet.kernel.credentials import Credentials
 
 if TYPE_CHECKING:
     from caplet.explain.explanation import Explanation
-    from caplet.kernel.credentials import Credentials
     from caplet.run.status import Observed
     from caplet.verify.seen import Seen
 
+AT_SECURE = "AT_SECURE"
 SETS = ("permitted", "effective", "inheritable", "bounding", "ambient")
 
 
@@ -34,7 +35,7 @@ def differences(explanation: Explanation, seen: Seen) -> tuple[Difference, ...]:
     if predicted not in (observed, ""):
         found.append(Difference("outcome", predicted, f"{observed}{f': {seen.error}' if seen.error else ''}"))
     if seen.observed is not None and explanation.executions:
-        found += _credentials(explanation, seen.observed)
+        found += _credentials(explanation, seen.observed, seen.secure)
     start = explanation.port_start
     if start is not None and seen.port_start is not None and seen.started and start != seen.port_start:
         found.append(Difference("first free port", str(start), str(seen.port_start)))
@@ -56,12 +57,12 @@ def _observed_outcome(seen: Seen) -> str:
     return "starts" if seen.started else "does not start"
 
 
-def _credentials(explanation: Explanation, observed: Observed) -> list[Difference]:
+def _credentials(explanation: Explanation, observed: Observed, secure: bool | None) -> list[Difference]:
     """Against each program on the way: a wrapper may have executed the next one by the time that somebody looked."""
     states = [step.after.seen() for step in explanation.executions if step.after is not None]
     if not states:
         return []
-    different = [observed.differences(state) for state in states]
+    different = [_different(observed, secure, state) for state in states]
     if not all(different):
         return []
     nearest = min(range(len(states)), key=lambda at: len(different[at]))
@@ -69,13 +70,20 @@ def _credentials(explanation: Explanation, observed: Observed) -> list[Differenc
 
 
 def _of(cred: Credentials | Observed, name: str) -> str:
+    if name == AT_SECURE:
+        assert isinstance(cred, Credentials)
+        return _yes(cred.at_secure)
     if name in SETS:
         return ",".join(getattr(cred.caps, name).names()) or "none"
     if name == "no_new_privs":
-        return "yes" if cred.no_new_privs else "no"
+        return _yes(cred.no_new_privs)
     if name == "groups":
         return ",".join(map(str, sorted(cred.groups))) or "none"
     real, effective, saved = (
         (cred.uid, cred.euid, cred.suid) if name == "uid" else (cred.gid, cred.egid, cred.sgid)
     )
     return f"{real},{effective},{saved}"
+
+
+def _yes(value: bool | None) -> str:
+    return "yes" if value else "no"

@@ -66,7 +66,17 @@ def _credentials(explanation: Explanation, observed: Observed, secure: bool | No
     if not all(different):
         return []
     nearest = min(range(len(states)), key=lambda at: len(different[at]))
-    return [Difference(name, _of(states[nearest], name), _of(observed, name)) for name in different[nearest]]
+    return [
+        Difference(
+            name, _of(states[nearest], name), _yes(secure) if name == AT_SECURE else _of(observed, name)
+        )
+        for name in different[nearest]
+    ]
+
+
+def _different(observed: Observed, secure: bool | None, state: Credentials) -> tuple[str, ...]:
+    names = observed.differences(state)
+    return names if secure is None or secure == state.at_secure else (*names, AT_SECURE)
 
 
 def _of(cred: Credentials | Observed, name: str) -> str:

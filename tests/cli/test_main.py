@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -115,3 +118,15 @@ def test_an_error_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> 
 def test_an_os_error_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     explain_error(FileNotFoundError(2, "No such file or directory", "x.tar"))
     assert capsys.readouterr().err == "caplet: x.tar: No such file or directory\n"
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "caplet", "cause"], stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")

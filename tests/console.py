@@ -139,7 +139,7 @@ def comparable(output: str) -> str:
 def surprises(page: Path, scratch: Path) -> str:
     """Where running the page's sessions shows something else than the page, as a diff; empty: nowhere."""
     console = Console(scratch / "here")
-    result = []
+    result = ["a traceback\n"] if "Traceback (most recent call last)" in page.read_text() else []
     for command in commands(page):
         expected, shown = comparable(command.output), comparable(console.run(command.text))
         if expected == shown:

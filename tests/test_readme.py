@@ -1,52 +1,98 @@
-"""The README's sessions are run, and their output is the README's, digests included."""
+# SPDX-License-Identifier: Apache-2.0
+"""The README's sessions are run, and their output is the README's, digests included; what pages name is there."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+import tomllib
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.console import ROOT, commands, surprises
 
-ROOT = Path(__file__).parents[1]
-SESSIONS = re.findall(r"```console\n\$ caplet (.*)\n((?:.*\n)*?)```", (ROOT / "README.md").read_text())
+from caplet.cli.main import COMMANDS
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def caplet(directory: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "caplet", *arguments],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return result.stdout + (result.stderr if arguments[0] == "run" else "")
+README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [
+    README,
+    CONTRIBUTING,
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the README's reader stands: the image `oci:web` of a server and the example's Pod."""
-    made = tmp_path_factory.mktemp("readme")
-    shutil.copy(ROOT / "src" / "caplet" / "programs" / "amd64" / "http", made / "server")
-    shutil.copy(ROOT / "examples" / "http" / "pod.yaml", made)
-    caplet(made, "pack", "server", "-o", "oci:web")
-    caplet(made, "grant", "oci:web", "-o", "oci:web:granted", "NET_BIND_SERVICE")
-    return made
+PLACES = ("src/", "tests/", "docs/", "bench/", "examples/", "caplet/")
+"""How a path of the checkout begins where a page names it in backticks."""
 
 
-@pytest.mark.parametrize(("command", "output"), SESSIONS, ids=[command.split()[0] for command, _ in SESSIONS])
 @pytest.mark.usefixtures("root")
-def test_session(directory: Path, command: str, output: str) -> None:
-    assert caplet(directory, *command.split()) == output
+def test_sessions(tmp_path: Path) -> None:
+    if found := surprises(README, tmp_path):
+        pytest.fail(found, pytrace=False)
 
 
-def test_there_are_sessions() -> None:
-    assert [command.split()[0] for command, _ in SESSIONS] == ["grant", "run"]
+def test_the_first_session_shows_the_problem() -> None:
+    first, *others = commands(README)
+    assert first.text.startswith("caplet explain")
+    assert {command.text.split()[1] for command in others} == {"explain", "grant", "run", "verify", "why"}
 
 
-def test_links_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+def test_every_command_is_told() -> None:
+    text = README.read_text()
+    assert [name for name in COMMANDS if f"(docs/cli/{name}.md)" not in text] == []
+
+
+def test_python_and_extras_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = README.read_text()
+    assert f"Python {project['requires-python'].removeprefix('>=')} or newer" in text
+    extras = set(re.findall(r"`[^`]*\[(\w+)\]'?`", text)) & {"report", "cri", "dev"}
+    assert extras == set(project["optional-dependencies"]) - {"dev"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+        there = page.parent / target if target else page
+        assert there.exists(), f"a link to {target}"
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), f"a link to {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_paths_that_contributors_are_told_of_exist() -> None:
+    """NAME in a path stands for what is to be added; then the directory must be there."""
+    named = {
+        word.split("::")[0]
+        for word in re.findall(r"`([^`\s]+)`", CONTRIBUTING.read_text())
+        if word.startswith(PLACES)
+    }
+    assert len(named) > 20
+    for word in named:
+        path = ROOT / ("src/" if word.startswith("caplet/") else "") / word
+        assert (path.parent if "NAME" in path.name else path).exists(), word
+
+
+def test_targets_that_contributors_are_told_of_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in (README, CONTRIBUTING):
+        for target in re.findall(r"`make ([\w-]+)", page.read_text()):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_names_that_contributors_are_told_of_exist() -> None:
+    """`NAME` in FILE: as the text says `CAUSES` in `src/caplet/causes/catalogue.py`."""
+    named = re.findall(r"`(\w+)` (?:in|of) `([^`\s]+\.py)`", CONTRIBUTING.read_text())
+    assert named
+    for name, file in named:
+        assert re.search(rf"^\s*(?:def |class )?{name}\b", (ROOT / file).read_text(), re.MULTILINE), (
+            f"{name} in {file}"
+        )

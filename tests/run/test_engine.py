@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +13,11 @@ from tests.run.containers import NBS_EP
 
 from caplet.cli.main import run
 from caplet.errors import InvalidInput
+from caplet.kernel.versions import Kernel
 from caplet.programs.shipped import path
-from caplet.run.engine import engine_shown, node_here
+from caplet.run.engine import engine_shown, node_here, on_this_machine
+from caplet.runtimes import crun
+from caplet.runtimes.model import Version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +56,28 @@ def test_what_this_machine_is_not(text: str, message: str, hint: str) -> None:
         node_here(text)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said", "version"),
+    [
+        ("runc", "runc version 1.1.5+ds1\ncommit: 1.1.5\nspec: 1.0.2-dev", Version(1, 1, 5)),
+        ("runc", "runc version 1.0.0-rc93\n", Version(1, 0, 0, 93)),
+        ("crun", "crun version 1.14\ncommit: x", Version(1, 14)),
+        ("crun", "what?", crun.NEWEST),
+    ],
+)
+def test_the_oci_runtime_is_this_machines(runtime: str, said: str, version: Version, tmp_path: Path) -> None:
+    """As it calls itself; one that says nothing is taken for the newest."""
+    program = tmp_path / runtime
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+    program.chmod(0o755)
+    node = on_this_machine(node_here("crio"), runtime, str(program))
+    assert (node.runtime.name, node.runtime_version) == (runtime, version)
+    assert node.kernel == Kernel.parse(os.uname().release)
+    assert engine_shown(node).startswith("CRI-O ")
+    without = on_this_machine(node, runtime, str(tmp_path / "none"))
+    assert without.runtime_version == node.runtime.releases[-1]
 
 
 POD = """

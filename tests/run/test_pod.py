@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -16,8 +17,10 @@ from caplet.cli import main
 from caplet.errors import CapletError, InvalidInput
 from caplet.kernel.caps import Cap, Caps
 from caplet.programs.shipped import path
+from caplet.run.engine import node_here
 from caplet.run.pod import Plan, plan
-from caplet.runtimes.model import Refused
+from caplet.runtimes import crun
+from caplet.runtimes.model import Refused, Version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -396,6 +399,29 @@ class TestRunning:
         assert any(str(lacking) in note for note in found.notes) is bool(lacking)
         result = caplet("-", "-o", "json", stdin=text)
         assert json.loads(result.stdout)["asPredicted"] is True
+
+
+def test_what_the_oci_runtime_would_refuse_is_not_run(layout: str) -> None:
+    """crun since 1.29 ends at a name that it does not know (2e822523)."""
+    node = replace(node_here("containerd"), runtime=crun.RUNTIME, runtime_version=Version(1, 29, 1))
+    text = pod(f"oci:{layout}:plain").replace("NET_BIND_SERVICE", "CAP_NET_RAW")
+    assert plan(text, "pod.yaml", node=node) == Refused("crun", "unknown capability `CAP_CAP_NET_RAW`")
+
+
+def test_a_program_of_another_architecture_is_predicted_not_to_start(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """execve(2) ends with ENOEXEC where no emulator is registered with binfmt_misc."""
+    monkeypatch.setattr("caplet.run.foreign.BINFMT_MISC", str(tmp_path / "none"))
+    other = {"x86_64": "arm64", "aarch64": "amd64"}[os.uname().machine]
+    image = Layout(str(tmp_path / "layout"))
+    program = path("http", other).read_bytes()
+    image.image([tar([file("app", program)])], config={"Entrypoint": ["/app"]})
+    found = planned(pod(f"oci:{image.path}"))
+    assert found.first.after is None
+    assert found.first.error == "ENOEXEC"
+    assert found.first.reason.startswith(f"/app is a program for {other}")
+    assert planned(pod(f"oci:{layout}:plain")).first.after is not None
 
 
 def test_a_foreign_platform_is_refused(layout: str) -> None:

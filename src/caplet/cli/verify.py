@@ -195,14 +195,16 @@ def _all(
 ) -> Iterator[Verified]:
     from caplet.explain.container import explain
     from caplet.explain.open import facts_of
-    from caplet.run.available import own_credentials
+    from caplet.run.available import own_credentials, spared
     from caplet.verify.compare import differences
+    from caplet.verify.engines.ociruntime import OCIRuntimeAlone
 
     facts = facts_of(image, reference)
     every = own_credentials().caps.bounding
     for engine in engines:
         node, configured = _node(engine), engine.versions().default_caps
-        explanation = explain(pod, container, facts, node, every=every, default_caps=configured)
+        edited = spared if isinstance(engine, OCIRuntimeAlone) else None
+        explanation = explain(pod, container, facts, node, (), every, configured, edited)
         with engine.session(image) as session:
             seen = session.run(pod, container, seconds)
         one = Verified(str(engine.versions()), explanation, seen, differences(explanation, seen))

@@ -35,3 +35,8 @@ def within(spec: Spec, available: Caps) -> tuple[Spec, Caps]:
         missing |= lacking
         kept[name] = tuple(text for text in asked if text not in oci_names(lacking))
     return replace(spec, process=replace(spec.process, capabilities=replace(sets, **kept))), missing
+
+
+def spared(spec: Spec) -> Spec:
+    """The spec as it is run here."""
+    return within(spec, own_credentials().caps.bounding)[0]

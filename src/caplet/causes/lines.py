@@ -79,6 +79,7 @@ BIND_DENIED = (
         r"listen (?:tcp|udp)\d? \S*:(?P<port>\d+): bind: permission denied",
         "listen tcp :80: bind: permission denied",
     ),
+    Log(r"listen \S*:(?P<port>\d+): permission denied", "listen :80: permission denied"),
     Log(
         r"bind\(\) to \S+:(?P<port>\d+) failed \(13: permission denied\)",
         "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)",

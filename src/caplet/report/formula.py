@@ -57,7 +57,7 @@ def formula(sums: Arithmetic, names: SetNames, letters: Letters = LONG) -> tuple
         return tuple(lines)
     if sums.downgraded:
         lines.append(
-            f"{equals}{text(sums.from_file)}, and no_new_privs leaves of it what {letters.old} {text(old.permitted)} has"
+            f"{equals}{text(sums.from_file)}, and no_new_privs leaves of it what {letters.old} has: {text(old.permitted)}"
         )
     lines.append(f"{equals}{text(sums.after.caps.permitted)}")
     return tuple(lines)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,24 +14,27 @@ from caplet.cli.terminal import printable
 from caplet.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
+    from caplet.cli.explain import Opened
     from caplet.cli.imageoption import ImageOption
     from caplet.explain.explanation import Explanation
-    from caplet.kubernetes.pod import PodSpec
-    from caplet.why.answer import Answer, Clue, Decided
-
-    Explained = Callable[[tuple[tuple[str, ...], ...]], Explanation]
+    from caplet.explain.facts import ImageFacts
+    from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.runtimes.node import Node
+    from caplet.why.answer import Answer, Then
+    from caplet.why.clue import Clue
 
 MAX_LOG = 64 << 20
-"""Bytes of a log on standard input."""
+"""Bytes of a log on standard input that are kept: the last ones, which are about the end."""
+
+BLOCK = 1 << 20
 
 EXIT_UNDETERMINED = 4
-SCHEMA_VERSION = 1
 
 
 @click.command()
-@click.argument("what", metavar="[TEXT | pod/NAME | -]", required=False)
+@click.argument("what", metavar="[TEXT | KIND/NAME | -]", required=False)
 @click.option(
     "-f",
     "--filename",
@@ -41,7 +45,11 @@ SCHEMA_VERSION = 1
 )
 @click.option("--container", metavar="NAME", help="Only this container.  [default: all]")
 @click.option(
-    "--image", "images", metavar="[NAME=]REF", multiple=True, help="Image on disk: oci:DIR[:TAG], ..."
+    "--image",
+    "images",
+    metavar="[NAME=]REF",
+    multiple=True,
+    help="Image on disk: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE.",
 )
 @click.option(
     "--on", metavar="NODE", help="Engine and release.  [default: the live Pod's own, else containerd]"
@@ -70,137 +78,181 @@ def command(
 ) -> int:
     """Name the cause of what a log says, or of a Pod that does not work, and what mends it.
 
-    A line alone names candidates; the Pod's manifest and its image choose among them. With pod/NAME everything is read
-    with your own kubectl: the object, its events, states, last log lines, and the node's engine. Nothing is changed.
+    A line alone names candidates; the Pod's manifest and its image choose among them. A whole log is read from standard
+    input. KIND/NAME (pod, deploy, sts, ds, rs, job) is read with your own kubectl: the object, its events, states, last
+    log lines, and the node's engine. Nothing is changed.
 
     \b
     Exit code: 0 the cause is named; 2 wrong usage or input; 4 what is given does not decide.
-    Example:
+    Examples:
       caplet why 'exec /usr/bin/caddy: operation not permitted' -f pod.yaml --image oci:caddy
       kubectl logs web | caplet why -f pod.yaml --image oci:web
-      caplet why pod/web -n shop
+      caplet why pod/web -n shop --image oci:web
     """
     from caplet.cli.imageoption import ImageOption
-    from caplet.why.answer import answer, clues_of
-    from caplet.why.kubectl import Kubectl
+    from caplet.why.answer import answer
+    from caplet.why.whyjson import document
 
-    found_pods = _pods(files)
-    if what is not None and what.startswith("pod/"):
-        live = Kubectl(namespace, context, kubeconfig).read(what.removeprefix("pod/"))
-        clues, on = live.clues, on or live.node
-        found_pods += _live_pods(live.manifest, what)
-    elif what is None or what == "-":
+    option = ImageOption.parse(images)
+    seen = _seen(what, files, namespace, context, kubeconfig)
+    node = _node(on) or seen.node or _node("containerd")
+    assert node is not None
+    if container is not None:
+        _check_container(seen.pods, container)
+    found = answer(
+        [clue for clue in seen.clues if container is None or clue.container in {"", container}],
+        list(_containers(seen.pods, container, option, node)),
+        None if seen.pods else _image_alone(option),
+    )
+    for note in seen.notes:
+        click.echo(f"caplet: {printable(note)}", err=True)
+    if output == "json":
+        click.echo(json.dumps(document(found, seen.notes), indent=2))
+    else:
+        _print(found)
+    return 0 if _is_answered(found) else EXIT_UNDETERMINED
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is to judge."""
+
+    clues: Sequence[Clue]
+    pods: Sequence[PodSpec]
+    node: Node | None = None
+    notes: Sequence[str] = ()
+
+
+def _seen(
+    what: str | None,
+    files: tuple[str, ...],
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+) -> Seen:
+    from caplet.why.clue import clues_of
+    from caplet.why.kubectl import Kubectl
+    from caplet.why.live import is_live, read_live
+
+    if what is not None and is_live(what):
+        if files:
+            raise click.UsageError(f"{what} is read from the cluster: leave -f out.")
+        live = read_live(Kubectl(namespace, context, kubeconfig), what)
+        return Seen(live.clues, live.pods, live.node, live.notes)
+    if what is None or what == "-":
         if what is None and sys.stdin.isatty():
             raise click.UsageError(
                 "Give what you saw: a line in quotes, a log on standard input, or pod/NAME."
             )
         if "-" in files:
             raise click.UsageError("Standard input is the manifest: give the line that you saw in quotes.")
-        clues = clues_of(sys.stdin.buffer.read(MAX_LOG).decode("utf-8", "replace"), "line")
+        clues = clues_of(_log(), "line")
     else:
         clues = clues_of(what)
-    if not clues and not found_pods:
+    if not clues:
         raise InvalidInput("the log is empty", "give the line that you saw")
-    explained = list(_explained(found_pods, container, ImageOption.parse(images), on or "containerd"))
-    found = answer(clues, explained)
-    if output == "json":
-        click.echo(json.dumps(_as_json(found), indent=2))
-    else:
-        for line in _lines(found):
-            click.echo(printable(line))
-    return 0 if any(one.clues or not found.clues for one in found.decided) else EXIT_UNDETERMINED
+    return Seen(clues, _pods(files))
+
+
+def _log() -> str:
+    """The end of standard input."""
+    kept: list[bytes] = []
+    size = 0
+    while block := sys.stdin.buffer.read(BLOCK):
+        kept.append(block)
+        size += len(block)
+        while size - len(kept[0]) >= MAX_LOG:
+            size -= len(kept.pop(0))
+    return b"".join(kept).decode("utf-8", "replace")
 
 
 def _pods(files: tuple[str, ...]) -> list[PodSpec]:
     from caplet.kubernetes.pod import pods
     from caplet.kubernetes.source import manifests
 
-    return pods(manifests(files)) if files else []
+    if not files:
+        return []
+    found = pods(manifests(files))
+    if not found:
+        raise InvalidInput("no Pod in the input", "kinds that have one: Pod, Deployment, StatefulSet, ...")
+    return found
 
 
-def _live_pods(manifest: bytes, name: str) -> list[PodSpec]:
-    from caplet.kubernetes.document import documents
-    from caplet.kubernetes.pod import pods
-
-    return pods(documents(manifest, name))
-
-
-def _explained(
-    found: list[PodSpec], container: str | None, option: ImageOption, on: str
-) -> Iterator[Explained]:
-    """For each container what it becomes, on the first node named."""
-    from caplet.cli.explain import Opened
-    from caplet.kubernetes.pod import container_named
+def _node(on: str | None) -> Node | None:
+    """The first of those named."""
     from caplet.runtimes.node import nodes
 
-    if not found:
+    return nodes(on)[0] if on is not None else None
+
+
+def _check_container(pods: Sequence[PodSpec], name: str) -> None:
+    from caplet.kubernetes.pod import container_named
+
+    if pods and not any(name == one.name for pod in pods for one in pod.every_container):
+        container_named(pods[0], name)  # raises, naming those that there are
+
+
+def _containers(
+    pods: Sequence[PodSpec], container: str | None, option: ImageOption, node: Node
+) -> Iterator[_Container]:
+    from caplet.cli.explain import Opened
+
+    if not pods:
         return
-    node = nodes(on)[0]
-    option.check(found)
+    option.check(pods)
     opened = Opened(option, None)
-    for pod in found:
-        for one in (container_named(pod, container),) if container else pod.every_container:
-            yield opened.explainer(pod, one, node)
+    for pod in pods:
+        for one in pod.every_container:
+            if container in {None, one.name}:
+                yield _Container(opened, pod, one, node)
 
 
-def _lines(found: Answer) -> Iterator[str]:
-    answered = [one for one in found.decided if one.clues]
-    for one in answered or found.decided:
-        yield from _decided_lines(one)
-    if found.open:
-        for clue in found.clues:
-            yield f"saw        {clue.text}{_source(clue)}"
-        yield "candidates"
-        for candidate in found.open:
-            yield f"  {candidate.cause.code} {candidate.cause.name}: {candidate.cause.summary}"
-    elif not found.decided:
-        yield from (f"saw        {clue.text}{_source(clue)}" for clue in found.clues)
-        yield "no cause that caplet knows"
-    for need in found.needs:
-        yield f"to decide  {need}"
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """`caplet.why.answer.Explained`."""
+
+    opened: Opened
+    pod: PodSpec
+    container: Container
+    node: Node
+
+    @property
+    def name(self) -> str:
+        return self.container.name
+
+    def __call__(self, then: Then = (), ports: tuple[int, ...] = ()) -> Explanation:
+        from caplet.kubernetes.podspec import ContainerPort
+        from caplet.remedies.remedy import with_container
+
+        pod, container = self.pod, self.container
+        more = set(ports) - {port.container_port for port in container.ports}
+        if more:
+            container = replace(
+                container, ports=(*container.ports, *(ContainerPort(port) for port in sorted(more)))
+            )
+            pod = with_container(pod, self.container, container)
+        return self.opened.explainer(pod, container, self.node)(then)
 
 
-def _decided_lines(one: Decided) -> Iterator[str]:
-    from caplet.remedies.remedies import remedies_of
+def _image_alone(option: ImageOption) -> ImageFacts | None:
+    from caplet.explain.open import open_facts
+    from caplet.run.foreign import this_platform
 
-    cause = one.found.cause
-    yield f"{cause.code} {cause.name}: {cause.summary}"
-    for clue in one.clues:
-        yield f"  saw      {clue.text}{_source(clue)}"
-    yield f"  because  {one.found.message}"
-    for number, remedy in enumerate(remedies_of(one.explanation), 1):
-        yield f"  remedy {number} {remedy.title}"
-        yield from (f"           {line}" for line in remedy.paste())
-    yield f"  more     caplet cause {cause.code}"
+    if not option.named:
+        return None
+    if len(option.named) > 1:
+        raise click.UsageError("Several images are told apart by the Pod: give it with -f.")
+    return open_facts(next(iter(option.named.values())), this_platform())
 
 
-def _source(clue: Clue) -> str:
-    return f"   ({clue.source})" if clue.source else ""
+def _print(found: Answer) -> None:
+    from caplet.report.printable import shown
+    from caplet.why.text import lines
+
+    for line in lines(found):
+        click.echo(shown(line))
 
 
-def _as_json(found: Answer) -> dict[str, Any]:
-    from caplet.remedies.remedies import remedies_of
-
-    return {
-        "schemaVersion": SCHEMA_VERSION,
-        "clues": [
-            {"text": one.text, "source": one.source, "container": one.container or None}
-            for one in found.clues
-        ],
-        "causes": [
-            {
-                "code": one.found.cause.code,
-                "name": one.found.cause.name,
-                "message": one.found.message,
-                "container": one.explanation.container.name,
-                "clues": [clue.text for clue in one.clues],
-                "remedies": [
-                    {"title": remedy.title, "patch": remedy.patch, "commands": list(remedy.commands)}
-                    for remedy in remedies_of(one.explanation)
-                ],
-            }
-            for one in found.decided
-        ],
-        "candidates": [{"code": one.cause.code, "name": one.cause.name} for one in found.open],
-        "needs": list(found.needs),
-    }
+def _is_answered(found: Answer) -> bool:
+    """A cause answers a clue; or there was no clue, and a Pod has one."""
+    return bool(found.answered) or (not found.clues and bool(found.decided))

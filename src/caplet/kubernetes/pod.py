@@ -47,10 +47,11 @@ class Reading:
             raise ManyInvalid(tuple(self.problems))
 
 
-def read(documents: Iterable[Document]) -> Reading:
+def read(documents: Iterable[Document], *, served: bool = False) -> Reading:
     """Every Pod of every document, and every problem: one bad object does not hide the others.
 
-    Also what is wrong with the documents themselves, where they are read one by one.
+    Also what is wrong with the documents themselves, where they are read one by one. `served`: the objects come from an
+    API server, which knows its own fields; one newer than `podapi` has some more.
     """
     reading = Reading()
     waiting = iter(documents)
@@ -65,20 +66,20 @@ def read(documents: Iterable[Document]) -> Reading:
             return reading
         if document is None:
             return reading
-        _read_document(reading, document)
+        _read_document(reading, document, served=served)
 
 
-def _read_document(reading: Reading, document: Document) -> None:
+def _read_document(reading: Reading, document: Document, *, served: bool) -> None:
     for found in objects(document):
         if isinstance(found, InvalidInput):
             reading.problems.append(found)
         else:
-            _read_object(reading, document, found)
+            _read_object(reading, document, found, served=served)
 
 
-def pods(documents: Iterable[Document]) -> list[PodSpec]:
-    """Every Pod of every document. Raises InvalidInput, or ManyInvalid, where any object is wrong."""
-    reading = read(documents)
+def pods(documents: Iterable[Document], *, served: bool = False) -> list[PodSpec]:
+    """Every Pod of every document, as `read`. Raises InvalidInput, or ManyInvalid, where any object is wrong."""
+    reading = read(documents, served=served)
     reading.raise_problems()
     return reading.pods
 
@@ -88,8 +89,8 @@ def pod_specs(document: Document) -> list[PodSpec]:
     return pods((document,))
 
 
-def _read_object(reading: Reading, document: Document, found: Found) -> None:
-    if found.type is not None:
+def _read_object(reading: Reading, document: Document, found: Found, *, served: bool) -> None:
+    if found.type is not None and not served:
         wrong = problems(document, found.path, found.value, found.type)
         if wrong:
             reading.problems += wrong
@@ -97,7 +98,8 @@ def _read_object(reading: Reading, document: Document, found: Found) -> None:
     try:
         for path, more in pods_in(document, found):
             value = document.at(path)
-            wrong = problems(document, path, value, "PodSpec", more) if found.type is None else []
+            checked = found.type is None and not served
+            wrong = problems(document, path, value, "PodSpec", more) if checked else []
             reading.problems += wrong
             if not wrong:
                 reading.pods.append(_pod_spec(document, found, path, named=not more))

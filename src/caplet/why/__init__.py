@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """From what somebody saw to its cause: a log line names candidates, the Pod and its image choose among them.
 
-    Clue (a line, an event, a status) ──cause.Log──▶ candidates ──Explanation──▶ the causes that are there
-
-`answer` is the pure part, `kubectl` collects the clues of a live Pod with the user's own kubectl, reading only.
+clue       a line, an event, a status: found in a log of any form
+wording    what a text is worth: whether it decides alone, what is likely, and what it is about
+answer     the candidates, and those that the containers' Explanations confirm or rule out
+imagealone half an answer: the image without its Pod
+text, whyjson    the answer as lines, and as JSON
+kubectl    the user's own, reading only
+live       a Pod or workload on a cluster: podstatus has its clues, nodeinfo its node
 """

@@ -3,37 +3,36 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from caplet.causes.catalogue import CAUSES, causes_of
+from caplet.causes.cause import only_the_node_tells
+from caplet.kernel.caps import NO_CAPS, Caps
+from caplet.why.clue import comparable
+from caplet.why.imagealone import said_by
+from caplet.why.wording import FIRST_FREE_PORT, WHERE, Worth, about, rank, worth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from caplet.causes.cause import Cause, Found
+    from caplet.causes.cause import Cause, Found, Log
     from caplet.explain.explanation import Explanation
+    from caplet.explain.facts import ImageFacts
+    from caplet.why.clue import Clue
 
-MAX_LINE = 4096
-"""Characters of a line that are looked at: a program's stack trace on one line has no cause behind its first page."""
-
-MAX_LINES = 100_000
-"""Lines of one log; the last ones, which are about the end."""
-
-FIRST_WORDS = ("exec", "fork/exec")
+Then = tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Clue:
-    """Something that was seen."""
+class Explained(Protocol):
+    """A container on its node, ready to be explained."""
 
-    text: str
-    """One line."""
-    source: str = ""
-    """Where: `log line 3`, `event Failed`, `state of container web`."""
-    container: str = ""
-    """Whose it is; empty where it may be any."""
+    @property
+    def name(self) -> str:
+        """The container's."""
+
+    def __call__(self, then: Then = (), ports: tuple[int, ...] = ()) -> Explanation:
+        """What becomes of it where `then` follows its known programs, and it binds `ports` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +41,33 @@ class Candidate:
 
     cause: Cause
     clue: Clue
+    worth: Worth
     program: str = ""
     """The file that the clue names."""
+    port: int | None = None
+    about: Caps = NO_CAPS
+    """The capability that the clue is about; none where it may be any."""
+    place: int = 0
+    """Among those that share the line."""
+
+    @property
+    def where(self) -> str:
+        """In which containers the line means this cause."""
+        return WHERE.get(self.cause.code, self.cause.summary)
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A cause that is there."""
 
-    found: Found
-    explanation: Explanation
+    cause: Cause
+    message: str
+    container: str
+    """Its name; empty where the clue alone decides and names none."""
     clues: tuple[Clue, ...]
     """Those that it answers; empty where it is there and no clue speaks of it."""
+    explanation: Explanation | None = None
+    """None where the wording alone decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,115 +76,202 @@ class Answer:
 
     clues: tuple[Clue, ...]
     candidates: tuple[Candidate, ...]
+    """The likeliest first."""
     decided: tuple[Decided, ...] = ()
     """Those that answer a clue first."""
+    refuted: tuple[Cause, ...] = ()
+    """Candidates that the Pod and the image, or the image alone, rule out."""
+    facts: tuple[str, ...] = ()
+    """What the image alone tells."""
     needs: tuple[str, ...] = ()
     """What would decide, where nothing is decided."""
-    explanations: tuple[Explanation, ...] = field(default=())
+    explanations: tuple[Explanation, ...] = ()
+
+    @property
+    def answered(self) -> tuple[Decided, ...]:
+        """Those of `decided` that answer a clue."""
+        return tuple(one for one in self.decided if one.clues)
 
     @property
     def open(self) -> tuple[Candidate, ...]:
-        """Candidates, each cause once, as long as none is decided."""
-        if any(one.clues for one in self.decided):
+        """Candidates that are left, each cause once, as long as none is decided; hints are none."""
+        if self.answered:
             return ()
+        out = {cause.code for cause in self.refuted}
         seen: dict[str, Candidate] = {}
-        for candidate in self.candidates:
-            seen.setdefault(candidate.cause.code, candidate)
+        for one in self.candidates:
+            if one.cause.code not in out and one.cause.weight == "breaks":
+                seen.setdefault(one.cause.code, one)
         return tuple(seen.values())
 
-
-def clues_of(text: str, source: str = "", container: str = "") -> tuple[Clue, ...]:
-    """Each line that some cause knows; of a text without such a line, its first one."""
-    lines = [line.strip()[:MAX_LINE] for line in text.splitlines() if line.strip()][-MAX_LINES:]
-    known = {}
-    for number, line in enumerate(lines, 1):
-        if line not in known and any(log.match(line) for cause in CAUSES for log in cause.logs):
-            where = f"{source} {number}".strip() if len(lines) > 1 else source
-            known[line] = Clue(line, where, container)
-    if not known and lines:
-        return (Clue(lines[0], source, container),)
-    return tuple(known.values())
+    @property
+    def hints(self) -> tuple[Cause, ...]:
+        """What is worth knowing beside `open`."""
+        if not self.open:
+            return ()
+        return tuple(dict.fromkeys(one.cause for one in self.candidates if one.cause.weight == "hint"))
 
 
 def candidates_of(clues: Iterable[Clue]) -> tuple[Candidate, ...]:
-    """Every cause whose log lines match, clue by clue."""
-    found = []
-    for clue in clues:
-        for cause in CAUSES:
-            match = next((m for log in cause.logs if (m := log.match(clue.text))), None)
-            if match is not None:
-                found.append(Candidate(cause, clue, (match.groupdict().get("program") or "").strip("`'\"")))
-    return tuple(found)
+    """Every cause whose log lines match; what decides first, then what is likely."""
+    found = [one for clue in clues for cause in CAUSES if (one := _candidate(cause, clue)) is not None]
+    return tuple(sorted(found, key=lambda one: (one.worth, one.place)))
+
+
+def _candidate(cause: Cause, clue: Clue) -> Candidate | None:
+    """By the log line that is worth most."""
+    line = comparable(clue.text)
+    found = [one for log in cause.logs if (one := _matched(cause, log, clue, line)) is not None]
+    return min(found, key=lambda one: one.worth, default=None)
+
+
+def _matched(cause: Cause, log: Log, clue: Clue, line: str) -> Candidate | None:
+    match = log.match(line)
+    if match is None:
+        return None
+    named = match.groupdict()
+    port = int(named["port"]) if named.get("port") else None
+    if port is not None and port >= FIRST_FREE_PORT:
+        return None
+    program = (named.get("program") or "").strip("`'\"")
+    return Candidate(cause, clue, worth(cause, log, line), program, port, about(log), rank(cause, log))
 
 
 def answer(
-    clues: Sequence[Clue],
-    explained: Sequence[Callable[[tuple[tuple[str, ...], ...]], Explanation]] = (),
+    clues: Sequence[Clue], explained: Sequence[Explained] = (), image: ImageFacts | None = None
 ) -> Answer:
-    """Choose among the candidates. `explained`: for each container, its Explanation where some programs follow the known ones."""
+    """Choose among the candidates. `explained`: the containers. `image`: what there is where the Pod is not known."""
     candidates = candidates_of(clues)
-    programs = _programs(candidates)
-    explanations = [_reaching(explain, programs) for explain in explained]
-    decided = [
-        Decided(found, one, _clues_for(found, one, candidates))
-        for one in explanations
-        for found in causes_of(one)
-        if found.weight == "breaks" or _clues_for(found, one, candidates)
-    ]
+    explanations = tuple(_reaching(one, candidates) for one in explained)
+    decided = [*_found(explanations, candidates)]
+    decided += _said(candidates, {one.cause for one in decided if one.clues}, explained)
     decided.sort(key=lambda one: not one.clues)
-    needs = () if any(one.clues for one in decided) else tuple(_needs(candidates, explanations))
-    return Answer(tuple(clues), candidates, tuple(decided), needs, tuple(explanations))
-
-
-def _programs(candidates: Iterable[Candidate]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.program for one in candidates if one.program.startswith("/")))
-
-
-def _reaching(
-    explain: Callable[[tuple[tuple[str, ...], ...]], Explanation], programs: tuple[str, ...]
-) -> Explanation:
-    """The container's Explanation, followed to a program that a clue names, where it does not come by it by itself."""
-    explanation = explain(())
-    ran = {step.program.argv[0] for step in explanation.executions if step.program is not None}
-    ran |= {
-        link.path.decode("utf-8", "replace")
-        for step in explanation.executions
-        if step.program
-        for link in step.program.chain
-    }
-    missing = [one for one in programs if one not in ran]
-    if explanation.starts and missing:
-        return explain(((missing[-1],),))
-    return explanation
-
-
-def _clues_for(found: Found, explanation: Explanation, candidates: Iterable[Candidate]) -> tuple[Clue, ...]:
-    name = explanation.container.name
-    return tuple(
-        dict.fromkeys(
-            one.clue for one in candidates if one.cause is found.cause and one.clue.container in ("", name)
-        )
+    refuted: tuple[Cause, ...] = ()
+    facts: tuple[str, ...] = ()
+    if explanations:
+        refuted = tuple(_refuted(candidates, explanations))
+    elif image is not None:
+        facts, refuted = said_by(image, tuple(dict.fromkeys(one.program for one in candidates)), candidates)
+    needs = () if any(one.clues for one in decided) else tuple(_needs(candidates, explanations, image))
+    return Answer(
+        tuple(clues), candidates, tuple(decided), refuted, facts, tuple(dict.fromkeys(needs)), explanations
     )
 
 
-def _needs(candidates: Sequence[Candidate], explanations: Sequence[Explanation]) -> Iterable[str]:
+def _concerns(candidate: Candidate, container: str) -> bool:
+    return candidate.clue.container in {"", container}
+
+
+def _reaching(explained: Explained, candidates: Iterable[Candidate]) -> Explanation:
+    """The container's Explanation, followed to a program and a port that its clues name where it does not come by them by itself."""
+    those = [one for one in candidates if _concerns(one, explained.name)]
+    ports = tuple(dict.fromkeys(one.port for one in those if one.port is not None))
+    explanation = explained((), ports)
+    ran = _programs(explanation)
+    missing = [one.program for one in those if one.program and not _is_among(one.program, ran)]
+    if explanation.starts and missing and not _is_text(missing[-1]):
+        return explained(((missing[-1],),), ports)
+    return explanation
+
+
+def _programs(explanation: Explanation) -> set[str]:
+    programs = [step.program for step in explanation.executions if step.program is not None]
+    return {one.argv[0] for one in programs} | {
+        link.path.decode("utf-8", "replace") for one in programs for link in one.chain
+    }
+
+
+def _is_among(program: str, paths: Iterable[str]) -> bool:
+    """Whether one of the paths is meant; a name without a directory means any."""
+    if "/" in program:
+        return program in paths
+    return any(path.rpartition("/")[2] == program for path in paths)
+
+
+def _is_text(program: str) -> bool:
+    """Nothing that could be executed."""
+    return not program.strip() or "\0" in program
+
+
+def _found(explanations: Iterable[Explanation], candidates: Sequence[Candidate]) -> Iterator[Decided]:
+    for explanation in explanations:
+        for found in causes_of(explanation):
+            clues = tuple(dict.fromkeys(one.clue for one in candidates if _answers(found, explanation, one)))
+            if clues or found.weight == "breaks":
+                yield Decided(found.cause, found.message, explanation.container.name, clues, explanation)
+
+
+def _answers(found: Found, explanation: Explanation, candidate: Candidate) -> bool:
+    """Whether the cause that was found is what the clue tells: the same container, capability and program."""
+    if candidate.cause is not found.cause or not _concerns(candidate, explanation.container.name):
+        return False
+    if candidate.about and found.caps and not candidate.about & found.caps:
+        return False
+    program = found.step.program if found.step is not None else None
+    if program is None or not candidate.program or explanation.failed is None:
+        return True
+    paths = {program.argv[0], *(link.path.decode("utf-8", "replace") for link in program.chain)}
+    return _is_among(candidate.program, paths)
+
+
+def _said(
+    candidates: Iterable[Candidate], known: set[Cause], explained: Sequence[Explained]
+) -> Iterator[Decided]:
+    """What the wording alone decides. What the Pod at hand shows besides is said by _found."""
+    by_cause: dict[tuple[str, str], list[Candidate]] = {}
+    for one in candidates:
+        if one.worth is Worth.DECIDES and one.cause not in known:
+            by_cause.setdefault((one.cause.code, one.clue.container), []).append(one)
+    differs = "; the Pod and the image that were given do not show it: what ran differs from them"
+    for (_, container), those in by_cause.items():
+        message = "this text is written for no other reason" + (differs if explained else "")
+        clues = tuple(dict.fromkeys(one.clue for one in those))
+        yield Decided(those[0].cause, message, container, clues)
+
+
+def _is_known_whole(explanation: Explanation) -> bool:
+    return explanation.image is not None and not explanation.open_questions
+
+
+def _refuted(candidates: Iterable[Candidate], explanations: Sequence[Explanation]) -> Iterator[Cause]:
+    """Those that would show in every container that the clue may be of, and do not."""
+    there = {found.cause for one in explanations for found in causes_of(one)}
+    for cause in dict.fromkeys(one.cause for one in candidates):
+        if cause.find is only_the_node_tells or cause in there:
+            continue
+        clues = [one for one in candidates if one.cause is cause]
+        concerned = [
+            one for one in explanations if any(_concerns(clue, one.container.name) for clue in clues)
+        ]
+        if concerned and all(map(_is_known_whole, concerned)):
+            yield cause
+
+
+def _needs(
+    candidates: Sequence[Candidate], explanations: Sequence[Explanation], image: ImageFacts | None
+) -> Iterator[str]:
+    if not candidates and not explanations:
+        yield "a line of the log or of `kubectl describe pod` that says what failed"
+        return
     if not explanations:
-        if candidates:
-            yield "the Pod: -f pod.yaml, or live: caplet why pod/NAME"
+        yield "the Pod: -f pod.yaml, or live: caplet why pod/NAME"
+        if image is None:
             yield "its image: --image oci:DIR"
-        else:
-            yield "a line of the log or of `kubectl describe pod` that says what failed"
         return
-    for one in explanations:
+    concerned = [
+        one
+        for one in explanations
+        if not candidates or any(_concerns(c, one.container.name) for c in candidates)
+    ]
+    for one in concerned:
+        name = one.container.name
+        if one.image is None and one.refused is None:
+            yield f"the image of container {name}: --image {name}=oci:DIR"
+            continue
         for doubt in one.open_questions:
-            yield f"container {one.container.name}: {doubt.what}; to be decided by: {doubt.decided_by}"
-    if any(one.image is None for one in explanations):
-        return
-    if candidates:
-        listed = ", ".join(dict.fromkeys(one.cause.code for one in candidates))
-        yield f"the node: by the Pod, the image and {explanations[0].node} none of {listed} is there; caplet verify on the node itself"
-
-
-def quoted(argv: tuple[str, ...]) -> str:
-    """A command line to paste."""
-    return shlex.join(argv)
+            yield f"container {name}: {doubt.what}; to be decided by: {doubt.decided_by}"
+    if candidates and concerned and all(map(_is_known_whole, concerned)):
+        yield (
+            f"the node: by the Pod, the image and {concerned[0].node} it works; "
+            "getcap of the program on the node itself, or caplet verify"
+        )

@@ -4,7 +4,10 @@
 # Every image is packed of the two small programs that caplet ships, under the names that the sessions need.
 set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
-programs=$checkout/src/caplet/programs/amd64
+case $(uname -m) in
+aarch64) programs=$checkout/src/caplet/programs/arm64 ;; # with other digests than the pages show
+*) programs=$checkout/src/caplet/programs/amd64 ;;
+esac
 mkdir -p "$1"
 cd "$1"
 cp "$checkout"/examples/pods/*.yaml .

@@ -47,6 +47,18 @@ def test_every_command_is_told() -> None:
     assert [name for name in COMMANDS if f"(docs/cli/{name}.md)" not in text] == []
 
 
+def test_the_index_has_every_page() -> None:
+    docs = ROOT / "docs"
+    text = (docs / "README.md").read_text()
+    every = {str(page.relative_to(docs)) for page in [*docs.glob("*.md"), *(docs / "cli").glob("*.md")]}
+    assert {page for page in every - {"README.md"} if f"({page})" not in text} == set()
+
+
+def test_the_changelog_has_every_command() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert [name for name in COMMANDS if f"`caplet {name}`" not in text] == []
+
+
 def test_python_and_extras_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = README.read_text()

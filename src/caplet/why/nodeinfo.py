@@ -20,16 +20,12 @@ KUBELETS = {"+k3s": "k3s", "-gke.": "gke", "-eks-": "eks"}
 """What the kubelet's version has in it: k3s v1.30.4+k3s1, v1.30.3-gke.1639000, v1.31.2-eks-94953ac."""
 
 LABELS = {
-    "node.openshift.io/os_id": "openshift",
     "kubernetes.azure.com/cluster": "aks",
     "minikube.k8s.io/name": "minikube",
     "cloud.google.com/gke-provisioning": "gke",
 }
-
-AUTOPILOT = "gk3-"
-"""Names of GKE Autopilot's nodes; those of GKE Standard begin with gke-."""
-
-FARGATE = "fargate-"
+"""Platforms that differ by their admission alone (OpenShift, Autopilot, Fargate) are left out: what exists was let in,
+and has in its object what admission set."""
 
 
 def node_of(node: dict[str, Any]) -> tuple[Node | None, str]:
@@ -69,11 +65,7 @@ def spellings(node: dict[str, Any]) -> Iterator[str]:
 
 def _platform(node: dict[str, Any], info: dict[str, Any]) -> str:
     metadata = _mapping(node, "metadata")
-    name, labels = str(metadata.get("name", "")), _mapping(metadata, "labels")
-    if name.startswith(AUTOPILOT):
-        return "gke-autopilot"
-    if name.startswith(FARGATE):
-        return "eks-fargate"
+    labels = _mapping(metadata, "labels")
     if str(_mapping(node, "spec").get("providerID", "")).startswith("kind://"):
         return "kind"
     by_label = next((platform for label, platform in LABELS.items() if label in labels), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from tests.why import cluster_objects as obj
@@ -38,17 +38,19 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         assert {verb for verb, _ in one.asked} <= {"GET"}, "why only reads"
 
 
-def why(cluster: Cluster, *words: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and JSON; read with capsys by `Answered`."""
-    return run(["why", *words, "-n", "shop", "--kubeconfig", cluster.kubeconfig, "-o", "json"]), {}
+class Ask(Protocol):
+    def __call__(self, *words: str) -> tuple[int, dict[str, Any], str]:
+        """Exit code, JSON, standard error."""
+
+
+def why(cluster: Cluster, *words: str) -> int:
+    return run(["why", *words, "-n", "shop", "--kubeconfig", cluster.kubeconfig, "-o", "json"])
 
 
 @pytest.fixture
-def answered(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, dict[str, Any], str]]:
+def answered(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> Ask:
     def ask(*words: str) -> tuple[int, dict[str, Any], str]:
-        code, _ = why(cluster, *words)
+        code = why(cluster, *words)
         out, err = capsys.readouterr()
         return code, json.loads(out) if out else {}, err
 
@@ -61,9 +63,6 @@ def codes(answer: dict[str, Any]) -> list[str]:
 
 def open_codes(answer: dict[str, Any]) -> list[str]:
     return [one["code"] for one in answer["candidates"]]
-
-
-Ask = "Callable[..., tuple[int, dict[str, Any], str]]"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +260,7 @@ def workload(kind: str, name: str = "web", uid: str = "d-1") -> dict[str, Any]:
 def test_what_is_not_there_is_one_line(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], what: str, says: str
 ) -> None:
-    code, _ = why(cluster, what)
+    code = why(cluster, what)
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert says in err.splitlines()[0]
@@ -269,7 +268,7 @@ def test_what_is_not_there_is_one_line(
 
 def test_no_pods_may_be_read(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     cluster.forbidden = frozenset({"pods"})
-    assert why(cluster, "pod/web")[0] == 2
+    assert why(cluster, "pod/web") == 2
     out, err = capsys.readouterr()
     assert not out
     assert len(err.splitlines()) == 1

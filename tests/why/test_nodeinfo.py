@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def describe(one: Node | None) -> tuple[str | None, str, str, str]:
     assert one is not None
     kubernetes = "" if one.kubernetes is None else one.kubernetes.line
-    return one.platform and one.platform.name, one.engine.name, str(one.engine_version), kubernetes
+    return one.platform.name if one.platform else None, one.engine.name, str(one.engine_version), kubernetes
 
 
 @pytest.mark.parametrize(

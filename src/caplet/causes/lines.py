@@ -104,11 +104,11 @@ PING_DENIED = (
 
 MEMORY_DENIED = (
     Log(
-        r"ibv_\w+.*(?:ENOMEM|cannot allocate memory)",
+        r"ibv_\w.*(?:ENOMEM|cannot allocate memory)",
         "ibv_reg_mr failed: Cannot allocate memory",
     ),
     Log(
-        r"(?:mlock|mlockall|io_uring)\w*.*(?:ENOMEM|cannot allocate memory)",
+        r"(?:mlock|io_uring).*(?:ENOMEM|cannot allocate memory)",
         "mlockall: Cannot allocate memory",
     ),
     Log(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from caplet.causes.cause import Cause, Found, Log
     from caplet.explain.explanation import Explanation
     from caplet.explain.facts import ImageFacts
+    from caplet.image.program import Program
     from caplet.why.clue import Clue
 
 Then = tuple[tuple[str, ...], ...]
@@ -119,9 +120,11 @@ def candidates_of(clues: Iterable[Clue]) -> tuple[Candidate, ...]:
 
 
 def _candidate(cause: Cause, clue: Clue) -> Candidate | None:
-    """By the log line that is worth most."""
+    """By the log line that is worth most; None where it is about a port that anybody may bind."""
     line = comparable(clue.text)
     found = [one for log in cause.logs if (one := _matched(cause, log, clue, line)) is not None]
+    if any(one.port is not None and one.port >= FIRST_FREE_PORT for one in found):
+        return None
     return min(found, key=lambda one: one.worth, default=None)
 
 
@@ -130,11 +133,15 @@ def _matched(cause: Cause, log: Log, clue: Clue, line: str) -> Candidate | None:
     if match is None:
         return None
     named = match.groupdict()
-    port = int(named["port"]) if named.get("port") else None
-    if port is not None and port >= FIRST_FREE_PORT:
-        return None
-    program = (named.get("program") or "").strip("`'\"")
-    return Candidate(cause, clue, worth(cause, log, line), program, port, about(log), rank(cause, log))
+    return Candidate(
+        cause,
+        clue,
+        worth(cause, log, line),
+        program=(named.get("program") or "").strip("`'\""),
+        port=int(named["port"]) if named.get("port") else None,
+        about=about(log),
+        place=rank(cause, log),
+    )
 
 
 def answer(
@@ -144,7 +151,7 @@ def answer(
     candidates = candidates_of(clues)
     explanations = tuple(_reaching(one, candidates) for one in explained)
     decided = [*_found(explanations, candidates)]
-    decided += _said(candidates, {one.cause for one in decided if one.clues}, explained)
+    decided += _said(candidates, {one.cause for one in decided if one.clues}, explanations)
     decided.sort(key=lambda one: not one.clues)
     refuted: tuple[Cause, ...] = ()
     facts: tuple[str, ...] = ()
@@ -169,16 +176,21 @@ def _reaching(explained: Explained, candidates: Iterable[Candidate]) -> Explanat
     explanation = explained((), ports)
     ran = _programs(explanation)
     missing = [one.program for one in those if one.program and not _is_among(one.program, ran)]
-    if explanation.starts and missing and not _is_text(missing[-1]):
-        return explained(((missing[-1],),), ports)
-    return explanation
+    if not explanation.starts or not missing or _is_text(missing[-1]):
+        return explanation
+    followed = explained(((missing[-1],),), ports)
+    last = followed.failed.program if followed.failed is not None else None
+    # A program that the image does not have is another container's, or on a volume.
+    return explanation if last is not None and not last.chain else followed
 
 
 def _programs(explanation: Explanation) -> set[str]:
     programs = [step.program for step in explanation.executions if step.program is not None]
-    return {one.argv[0] for one in programs} | {
-        link.path.decode("utf-8", "replace") for one in programs for link in one.chain
-    }
+    return {path for one in programs for path in (one.argv[0], *_paths(one))}
+
+
+def _paths(program: Program) -> Iterator[str]:
+    return (link.path.decode("utf-8", "replace") for link in program.chain)
 
 
 def _is_among(program: str, paths: Iterable[str]) -> bool:
@@ -208,14 +220,13 @@ def _answers(found: Found, explanation: Explanation, candidate: Candidate) -> bo
     if candidate.about and found.caps and not candidate.about & found.caps:
         return False
     program = found.step.program if found.step is not None else None
-    if program is None or not candidate.program or explanation.failed is None:
+    if program is None or not _is_among(candidate.program, _programs(explanation)):
         return True
-    paths = {program.argv[0], *(link.path.decode("utf-8", "replace") for link in program.chain)}
-    return _is_among(candidate.program, paths)
+    return _is_among(candidate.program, {program.argv[0], *_paths(program)})
 
 
 def _said(
-    candidates: Iterable[Candidate], known: set[Cause], explained: Sequence[Explained]
+    candidates: Iterable[Candidate], known: set[Cause], explanations: Sequence[Explanation]
 ) -> Iterator[Decided]:
     """What the wording alone decides. What the Pod at hand shows besides is said by _found."""
     by_cause: dict[tuple[str, str], list[Candidate]] = {}
@@ -224,7 +235,9 @@ def _said(
             by_cause.setdefault((one.cause.code, one.clue.container), []).append(one)
     differs = "; the Pod and the image that were given do not show it: what ran differs from them"
     for (_, container), those in by_cause.items():
-        message = "this text is written for no other reason" + (differs if explained else "")
+        concerned = [one for one in explanations if container in {"", one.container.name}]
+        contradicted = bool(concerned) and all(map(_is_known_whole, concerned))
+        message = "this text is written for no other reason" + (differs if contradicted else "")
         clues = tuple(dict.fromkeys(one.clue for one in those))
         yield Decided(those[0].cause, message, container, clues)
 

@@ -14,7 +14,7 @@ from functools import cache
 
 from caplet.causes.catalogue import CAUSES
 
-MAX_LINE = 1024
+MAX_LINE = 512
 """Characters on each side of a telling word that are looked at: patterns may take the square of a line's length."""
 
 MAX_JSON = 64 << 10
@@ -23,7 +23,7 @@ MAX_JSON = 64 << 10
 MAX_CLUES = 20
 """Different lines, the last ones: a crash loop ends as it began."""
 
-MAX_LOOKED_AT = 5000
+MAX_LOOKED_AT = 2000
 """Lines with a telling word that no cause knows, before the rest of the log is left alone."""
 
 TELLING = (
@@ -48,6 +48,7 @@ TELLING = (
     "sock_raw",
     "are you root",
     "denied by autogke",
+    "gke warden",
     "security context constraint",
     "podsecurity",
     "securitycontext",

@@ -51,7 +51,7 @@ SHARED = (
 DECIDING: Mapping[str, str] = {
     "CAP105": r"unable to set CAP_SETFCAP",
     "CAP108": r"DST not allowed",
-    "CAP112": r"unknown cap",
+    "CAP112": r"unknown cap|unknown or unavailable cap",
     "CAP118": r"cannot be dropped and added",
     "CAP119": r"adding all caps and removing all",
     "CAP120": r"non-root user|non-root$|will run as root|non-root policy|is non-root",
@@ -100,7 +100,8 @@ WHERE: Mapping[str, str] = {
 FIRST_FREE_PORT = 1024
 """From there on EACCES of bind(2) is no matter of capabilities: PROT_SOCK, include/net/sock.h."""
 
-_OWN_NAMES = re.compile(r"[\"`\[](?:CAP_)?(?P<name>[A-Z_]+)[\"`\]]", re.IGNORECASE)
+_NAMES = re.compile(r"\bCAP_([A-Z_]{1,64})|[\"`](?:CAP_)?([A-Z_]{1,64})[\"`]", re.IGNORECASE)
+"""Capabilities in a message; Docker and crun quote them, also without CAP_."""
 
 
 def worth(cause: Cause, log: Log, line: str) -> Worth:
@@ -131,5 +132,6 @@ def rank(cause: Cause, log: Log) -> int:
 
 
 def _names_a_capability(line: str) -> bool:
-    names = [match["name"].upper() for match in _OWN_NAMES.finditer(line)]
+    """Whether every name is one."""
+    names = [(match[1] or match[2]).upper() for match in _NAMES.finditer(line)]
     return bool(names) and all(name in Cap.__members__ for name in names)

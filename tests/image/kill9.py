@@ -84,16 +84,20 @@ def rewrite(reference: str, destination: str) -> None:
 
 def strike(write: Callable[[], object], after: float, number: int = signal.SIGKILL) -> int:
     """Run `write` in a child and send it a signal after that time. The child's wait status."""
+    # A signal that came before the child's `try` would be an interrupt of the test run that it is a copy of.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     child = os.fork()
     if child == 0:
         code = 70
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             write()
             code = 0
         except KeyboardInterrupt:
             code = 2
         finally:
             os._exit(code)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     time.sleep(after)
     os.kill(child, number)
     return os.waitpid(child, 0)[1]

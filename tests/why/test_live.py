@@ -8,10 +8,13 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.explain.memory import ELF
+from tests.layouts import Layout, file
 from tests.why import cluster_objects as obj
 from tests.why.apiserver import Cluster, serving, write_kubeconfig
 
 from caplet.cli.main import run
+from caplet.kernel.filecaps import FileCaps
 from caplet.why.kubectl import Kubectl
 from caplet.why.live import read_live
 
@@ -88,6 +91,18 @@ def test_a_crash_loop_names_what_the_oci_runtime_said(
     assert answer["candidates"][0]["program"] == program
     assert answer["needs"] == ["the image of container http: --image http=oci:DIR"]
     assert "is in a registry" in err
+
+
+def test_with_its_image_a_live_pod_is_decided(cluster: Cluster, answered: Ask, tmp_path: Path) -> None:
+    attribute = FileCaps.parse("cap_net_bind_service=ep").encode()
+    caddy = file("usr/bin/caddy", ELF, xattrs={"security.capability": attribute})
+    Layout(str(tmp_path / "image")).image([[caddy]], config={"Entrypoint": ["/usr/bin/caddy"]})
+    cluster.add(obj.pod(DROPPED, obj.entry(lastState=obj.terminated("StartError", obj.RUNC))))
+    code, answer, err = answered("pod/web", "--image", f"http=oci:{tmp_path / 'image'}")
+    assert (code, err) == (0, "")
+    assert codes(answer) == ["CAP102"]
+    assert answer["causes"][0]["by"] == "explanation"
+    assert answer["causes"][0]["remedies"]
 
 
 def test_what_the_kubelet_refuses_is_decided_without_the_image(cluster: Cluster, answered: Ask) -> None:

@@ -31,8 +31,8 @@ DROPPED = "runAsUser: 1000, capabilities: {drop: [ALL]}"
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image whose caddy carries NET_BIND_SERVICE, and a Pod that does not allow it."""
     monkeypatch.chdir(tmp_path)
-    value = FileCaps.parse("cap_net_bind_service=ep").encode().decode("utf-8", "surrogateescape")
-    caddy = file("usr/bin/caddy", ELF, pax={"SCHILY.xattr.security.capability": value})
+    attribute = FileCaps.parse("cap_net_bind_service=ep").encode()
+    caddy = file("usr/bin/caddy", ELF, xattrs={"security.capability": attribute})
     Layout("image").image([[caddy]], config={"Entrypoint": ["/usr/bin/caddy", "run"]})
     Path("pod.yaml").write_text(web(DROPPED))
 
@@ -103,7 +103,7 @@ def test_the_image_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 4
     assert (
         "image      /usr/bin/caddy carries cap_net_bind_service=ep: it fails with EPERM wherever the Pod does not "
-        "allow CAP_NET_BIND_SERVICE (CAP102)"
+        "allow NET_BIND_SERVICE (CAP102)"
     ) in out.splitlines()
     assert "--image" not in out
 
@@ -158,7 +158,7 @@ def test_every_field_of_the_json_is_on_the_page(capsys: pytest.CaptureFixture[st
     _, decided = as_json(capsys, CADDY, "-f", "pod.yaml", "--image", "oci:image")
     _, undecided = as_json(capsys, CADDY, "--image", "oci:image")
     for name in names(decided) | names(undecided):
-        assert f"`{name}" in page, name
+        assert re.search(rf"[`.]{name}\b", page), name
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_line_with_a_slash_is_no_pod(capsys: pytest.CaptureFixture[str], line:
 def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Each command of the page that needs no cluster, and what it prints there."""
     shown = re.findall(r"```console\n\$ caplet why ('[^']+')([^\n]*)\n(.+?)```", PAGE.read_text(), re.DOTALL)
-    assert len(shown) >= 2
+    assert len(shown) == 3
     for text, rest, expected in shown:
         _, out, _ = said(capsys, text.strip("'"), *rest.replace("oci:caddy", "oci:image").split())
         assert out == expected.replace("oci:caddy", "oci:image")

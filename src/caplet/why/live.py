@@ -34,7 +34,8 @@ WORKLOADS = {
 """kubectl's short names; the long ones, singular and plural, are known as well."""
 _LONG = {name: plural for plural in WORKLOADS.values() for name in (plural, plural.removesuffix("s"))}
 
-KINDS = ("pod", *WORKLOADS)
+NO_LOG = "(BadRequest)"
+"""kubectl's word for a container that never ran, or whose log is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _log(kubectl: Kubectl, pod: str, container: Container, notes: list[str]) -> 
         try:
             text = kubectl.logs(pod, container.name, previous=previous)
         except CapletError as error:
-            if number == len(ways):
+            if number == len(ways) and NO_LOG not in error.message:
                 notes.append(f"without the log of container {container.name}: {error.message}")
             continue
         found = clues_of(text, f"log of {container.name}, line", container.name)

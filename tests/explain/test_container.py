@@ -172,6 +172,15 @@ def test_user_namespaces() -> None:
     assert refuses.verdict == Verdict.REFUSED
 
 
+def test_set_user_id_root_in_a_user_namespace_is_its_root() -> None:
+    facts = image({"/app": "elf setuid"}, Entrypoint=["/app"])
+    text = web("runAsUser: 65532", ports="[]") + "  hostUsers: false\n"
+    final = explained(text, facts, "containerd:2.1").final
+    assert final is not None
+    assert (final.seen().uid, final.seen().euid) == (65532, 0)
+    assert final.euid == final.user_ns.root
+
+
 def test_names_of_all_spellings_ask_for_the_same() -> None:
     for name in ("NET_BIND_SERVICE", "net_bind_service", "CAP_NET_BIND_SERVICE", "cap_net_bind_service"):
         explanation: Explanation = explained(web(f"capabilities: {{add: [{name}]}}"), PLAIN)

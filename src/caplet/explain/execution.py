@@ -17,6 +17,7 @@ from caplet.image.program import may_execute
 from caplet.image.wrappers.model import Executes, Nothing, Unknown, Unsure
 from caplet.kernel.credentials import Denied
 from caplet.kernel.filecaps import FileCaps
+from caplet.kernel.namespaces import INITIAL, UserNamespace
 from caplet.kernel.syscalls import apply_all
 from caplet.runtimes import kubelet
 
@@ -209,14 +210,13 @@ class Execution:
                     "caplet verify on a node that has it",
                 )
             )
-        changes: dict[str, object] = {}
-        if rule == "discarded":
-            changes["caps"] = None
         user_ns = self.spec.user_ns
-        if user_ns is not None and user_ns.rootfs == "chowned":
-            # chown(2) takes both away: chown_common() in fs/open.c
-            changes |= {"caps": None, "mode": None}
-        return _changed(kernel_program, self.spec, changes)
+        if user_ns is None:
+            return _met(kernel_program, None, no_caps=rule == "discarded")
+        # chown(2) takes attributes and set-id bits away: chown_common() in fs/open.c
+        chowned = user_ns.rootfs == "chowned"
+        owners = UserNamespace(INITIAL, 0, user_ns.ids, user_ns.ids)
+        return _met(kernel_program, owners, no_caps=chowned or rule == "discarded", no_set_id=chowned)
 
     def _doubt_covered(self, program: Program) -> None:
         for link in program.chain:
@@ -230,15 +230,18 @@ class Execution:
                 )
 
 
-def _changed(program: KernelProgram, spec: Spec, changes: dict[str, object]) -> KernelProgram:
-    """The same, and its interpreters, with the node's changes."""
-    inner = None if program.interpreter is None else _changed(program.interpreter, spec, changes)
-    made: dict[str, object] = {"interpreter": inner}
-    if "caps" in changes:
-        made["caps"] = None
-    if "mode" in changes:
-        made["mode"] = program.mode & ~SET_ID
-    return replace(program, **made)  # type: ignore[arg-type]
+def _met(
+    program: KernelProgram, owners: UserNamespace | None, *, no_caps: bool, no_set_id: bool = False
+) -> KernelProgram:
+    """The program, and its interpreters, as the node shows them; `owners`: whose ids the files have there."""
+    inner = program.interpreter
+    return replace(
+        program,
+        interpreter=None if inner is None else _met(inner, owners, no_caps=no_caps, no_set_id=no_set_id),
+        caps=None if no_caps else program.caps,
+        mode=program.mode & ~SET_ID if no_set_id else program.mode,
+        idmap=owners,
+    )
 
 
 def _covering(link: Link, container: Container) -> str | None:

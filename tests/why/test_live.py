@@ -44,6 +44,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 class Ask(Protocol):
     def __call__(self, *words: str) -> tuple[int, dict[str, Any], str]:
         """Exit code, JSON, standard error."""
+        ...
 
 
 def why(cluster: Cluster, *words: str) -> int:

@@ -31,9 +31,11 @@ class Explained(Protocol):
     @property
     def name(self) -> str:
         """The container's."""
+        ...
 
     def __call__(self, then: Then = (), ports: tuple[int, ...] = ()) -> Explanation:
         """What becomes of it where `then` follows its known programs, and it binds `ports` too."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

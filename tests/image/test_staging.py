@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,8 @@ def interrupted(at: int, work: Callable[[], object]) -> int:
         pass
     finally:
         sys.settrace(before)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # one may come before they are given back
+            signal.signal(number, signal.SIG_DFL)
     return interrupt.passed
 
 

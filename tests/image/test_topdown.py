@@ -151,6 +151,17 @@ def test_a_layer_is_read_once_when_its_content_is_wanted() -> None:
     assert stack[0].reads == 2
 
 
+def test_the_first_page_of_a_program_is_kept() -> None:
+    stack = layers([file("program", ELF + bytes(10_000), mode=0o755), file("data", ELF, mode=0o644)])
+    files = TopDown(stack, nothing, heads=4096)
+    program = files.resolve(b"/program").node
+    assert files.read(program, 4096) == (ELF + bytes(10_000))[:4096]
+    assert stack[0].reads == 1
+    assert files.read(program, 5000) == (ELF + bytes(10_000))[:5000]
+    assert files.read(files.resolve(b"/data").node) == ELF
+    assert stack[0].reads == 3
+
+
 def test_large_content_is_kept_on_disk() -> None:
     data = bytes(range(256)) * 20_000
     stack = layers([file("a", data), file("b", data[::-1])])

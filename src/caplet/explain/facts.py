@@ -114,10 +114,8 @@ class Remembering:
                 return kept[2][:wanted]
             if wanted > MAX_REMEMBERED:
                 return self._files.read(node, limit)
-            # Once a file is opened, most of what will be asked of it is in its first pages.
-            size = min(max(wanted, MAX_REMEMBERED), node.size)
-            data = self._files.read(node, size)
-            self._heads[id(node)] = (node, size, data)
+            data = self._files.read(node, wanted)
+            self._heads[id(node)] = (node, wanted, data)
             return data[:wanted]
 
     def parents(self, path: bytes) -> list[tuple[bytes, Directory]]:

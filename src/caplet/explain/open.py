@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from caplet.explain.facts import MAX_REMEMBERED, ImageFacts, Remembering
+from caplet.explain.facts import HEAD, MAX_REMEMBERED, ImageFacts, Remembering
 from caplet.image.entry import Kind
 from caplet.image.image import Index, open_image
 from caplet.image.topdown import TopDown
@@ -29,12 +29,15 @@ def open_facts(reference: str, platform: Platform | None) -> ImageFacts:
 
 def facts_of(image: Image, reference: str) -> ImageFacts:
     return ImageFacts(
-        image.config, Remembering(TopDown(image.layers, _wanted)), reference, image.descriptor.digest
+        image.config,
+        Remembering(TopDown(image.layers, _wanted, heads=HEAD)),
+        reference,
+        image.descriptor.digest,
     )
 
 
 def _wanted(entry: Entry) -> bool:
-    """Scripts and settings, which will be asked for, are kept while their layer passes; programs are read again."""
+    """Scripts and settings, which will be asked for, are kept while their layer passes; of larger programs the first page."""
     if entry.kind is not Kind.FILE or entry.size > MAX_REMEMBERED:
         return False
     return bool(entry.mode & ANY_EXECUTE) or entry.name.rpartition(b"/")[2] in SMALL_SETTINGS

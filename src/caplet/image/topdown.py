@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+ANY_EXECUTE = 0o111
+
 MAX_KEPT = 1 << 30
 """Bytes of content kept on disk while layers pass; what is beyond is read from its layer again when it is asked for."""
 
@@ -41,6 +43,8 @@ class _Layer:
     """Content that was kept."""
     owners: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Entry number -> user and group by name, where the entry has them."""
+    heads: dict[int, bytes] = field(default_factory=dict)
+    """Entry number -> the first bytes of its content."""
     kept: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Entry number -> where its content lies in the spool, and how long it is."""
     root_entry: Entry | None = None
@@ -51,11 +55,20 @@ class TopDown:
     """Looks up, resolves, and gives content and metadata of single files."""
 
     def __init__(
-        self, layers: Sequence[HasChunks], wanted: Callable[[Entry], bool], directory: str | None = None
+        self,
+        layers: Sequence[HasChunks],
+        wanted: Callable[[Entry], bool],
+        directory: str | None = None,
+        *,
+        heads: int = 0,
     ) -> None:
-        """`wanted` says whose content to keep when its layer is read; `directory` is where it may lie meanwhile."""
+        """`wanted` says whose content to keep when its layer is read; `directory` is where it may lie meanwhile.
+
+        `heads`: how many first bytes of each executable file to keep in memory.
+        """
         self._layers = tuple(layers)
         self._wanted = wanted
+        self._heads = heads
         self._reading = ReadAhead(self._read)
         self._settled: dict[int, bool] = {}
         """By id(): directories whose metadata is final -> whether any layer names them."""
@@ -145,6 +158,10 @@ class TopDown:
 
     def read(self, node: Node, limit: int | None = None) -> bytes:
         """A file's content, at most `limit` bytes from its beginning."""
+        wanted = node.size if limit is None else min(limit, node.size)
+        head = self._layer(node.layer).heads.get(node.entry)
+        if head is not None and len(head) >= wanted:
+            return head[:wanted]
         data = bytearray()
         for piece in self.content(node):
             data += piece
@@ -256,6 +273,8 @@ class TopDown:
             if self._wanted(entry) and entry.kind is Kind.FILE and self._kept + entry.size <= MAX_KEPT:
                 self._kept += entry.size
                 layer.kept[number] = layer.spool.add(reader.content())
+            elif self._heads and entry.kind is Kind.FILE and entry.mode & ANY_EXECUTE:
+                layer.heads[number] = _head(reader.content(), self._heads)
             yield entry
 
     def _reread(self, node: Node) -> Iterator[bytes]:
@@ -268,6 +287,14 @@ class TopDown:
                     pass
                 return
         raise InvalidInput("the layer changed while it was read")
+
+
+def _head(pieces: Iterator[bytes], size: int) -> bytes:
+    """The first bytes, which may lie in several pieces."""
+    data = next(pieces, b"")
+    while len(data) < size and (more := next(pieces, b"")):
+        data += more
+    return data[:size]
 
 
 def _walk(root: Directory) -> Iterator[tuple[bytes, Node]]:

@@ -198,7 +198,8 @@ def _candidates(end: End) -> list[Candidate]:
         return [Candidate(end.line, end.argv, env, end.state.working_dir, forks=False)]
     if end.code:
         return []
-    programs = [ran for ran in end.state.ran if not _housekeeping(ran)]
+    # Of a script that does nothing but housekeeping the last piece of it is what the container is for.
+    programs = [ran for ran in end.state.ran if not _housekeeping(ran)] or end.state.ran[-1:]
     foreground = [ran for ran in programs if not ran.background]
     chosen = foreground[-1:] if foreground and programs[-1] is foreground[-1] else programs
     return [

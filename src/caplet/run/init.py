@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caplet.errors import CapletError
-from caplet.run import devices, linux, network, prober, unpack
+from caplet.run import devices, linux, network, prober, unpack, volumes
 from caplet.run.embedded import Embedded
 from caplet.run.execstop import ExecStop
 from caplet.run.failure import CannotStart
@@ -70,6 +70,7 @@ def main(job: Job, channel: Channel, scratch: str) -> None:
     own_devices = devices.make_devices(nodes)
     if own_devices or not job.program:  # in a user namespace runc and crun bind devices themselves
         spec = devices.with_devices(spec, nodes)
+    spec = volumes.with_volumes(spec, os.path.join(scratch, "volumes"))
     devices.forbid_device_nodes()
     container = (
         Runtime(job.runtime, job.program, spec, scratch, job.stdio)

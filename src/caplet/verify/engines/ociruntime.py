@@ -17,6 +17,7 @@ from caplet.image.rootfs import Rootfs
 from caplet.run.available import own_credentials
 from caplet.run.container import run_container
 from caplet.run.network import PORT_START
+from caplet.run.volumes import volume_mounts
 from caplet.runtimes import apiserver
 from caplet.runtimes.node import RUNTIMES, parse
 from caplet.verify.engines.interface import SECONDS, Versions, number, runtime_version
@@ -89,6 +90,7 @@ class OCIRuntimeSession:
             )
         begun = time.monotonic()
         try:
+            spec = replace(spec, mounts=(*spec.mounts, *volume_mounts(pod, container)))
             result = run_container(spec, self.rootfs, runtime=self.runtime, relay=False, seconds=seconds)
         except InvalidInput as error:
             return refusal(error.message)

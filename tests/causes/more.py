@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
+from caplet.remedies.podchanges import meant
 
 if TYPE_CHECKING:
     from caplet.explain.explanation import Explanation
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def assert_no_more(before: Explanation, after: Explanation) -> None:
     """Capabilities: those asked for, those that the program's file demands, the one for its port. Privilege: none that was not there."""
-    allowed = before.asked | _demanded(before) | _for_ports(before)
+    allowed = before.asked | _mistyped(before) | _demanded(before) | _for_ports(before)
     assert after.asked <= allowed
     was, now = before.container.security_context, after.container.security_context
     assert not now.privileged or was.privileged
@@ -28,6 +29,12 @@ def assert_no_more(before: Explanation, after: Explanation) -> None:
         assert after.final.euid == [step.after for step in before.steps if step.after is not None][-1].euid
         assert after.created.caps.bounding <= before.created.caps.bounding | allowed
         assert after.final.caps.effective <= before.created.caps.bounding | allowed
+
+
+def _mistyped(explanation: Explanation) -> Caps:
+    """What is plainly meant by a name that is none: NET_RAW by NET_RAWW."""
+    names = [meant(name) for name in explanation.misnamed]
+    return Caps.of(*(Cap[name] for name in names if name in Cap.__members__))
 
 
 def _demanded(explanation: Explanation) -> Caps:

@@ -132,7 +132,7 @@ def test_a_grant_keeps_what_the_file_has() -> None:
     text = web("runAsUser: 7, capabilities: {add: [NET_BIND_SERVICE, NET_RAW]}", ports="[]")
     grants = [one for one in remedies_of(explained(text, facts, "crio")) if one.commands]
     assert grants
-    assert grants[0].commands == ("caplet grant oci:image -o OUT /app=NET_BIND_SERVICE,NET_RAW",)
+    assert grants[0].commands == ("caplet grant oci:image -o oci:OUT /app=NET_BIND_SERVICE,NET_RAW",)
     program = grants[0].explanation.executions[-1].program
     assert program is not None
     assert program.file.caps == FileCaps.parse("cap_net_bind_service,cap_net_raw=ep")
@@ -147,3 +147,19 @@ def test_no_interpreter_gets_a_capability() -> None:
     for on in ("containerd:1.7", "crio"):
         for remedy in remedies_of(explained(web(STRICT, ports="[]"), facts, on)):
             assert not any("/bin/sh" in command for command in remedy.commands)
+
+
+def test_two_changes_where_one_is_not_enough() -> None:
+    facts = image({"/app": "elf"}, Entrypoint=["/app"])
+    refused = explained(web("runAsNonRoot: true, capabilities: {drop: [ALL]}"), facts, "crio")
+    titles = [one.title for one in remedies_of(refused)]
+    assert titles[0].startswith(
+        "name the user by its number: 65532; then let this Pod's processes bind every port"
+    )
+    mistyped = explained(
+        web("runAsUser: 7, capabilities: {add: [NET_RAWW]}", ports="[]"), facts, "containerd:1.7"
+    )
+    assert mistyped.verdict is Verdict.INERT
+    both = remedies_of(mistyped)
+    assert both[0].title == "write NET_RAW, if that is meant; then give /app the capability NET_RAW"
+    assert both[0].commands == ("caplet grant oci:image -o oci:OUT /app=NET_RAW",)

@@ -150,6 +150,11 @@ class Explanation:
         return Caps.of(*(Cap[_bare(name)] for name in self.asked_names if _bare(name) in Cap.__members__))
 
     @property
+    def misnamed(self) -> tuple[str, ...]:
+        """Names of `capabilities.add` that are no capability's."""
+        return tuple(name for name in self.asked_names if _bare(name) not in {*Cap.__members__, "ALL", ""})
+
+    @property
     def created(self) -> Credentials | None:
         """As the OCI runtime leaves the process, before any program."""
         return self.steps[0].after if self.steps else None
@@ -233,7 +238,7 @@ class Explanation:
             return Verdict.EXEC_FAILS
         if self.doubts:
             return Verdict.UNKNOWN
-        if self.setcap_fails:
+        if self.setcap_fails or self.misnamed:
             return Verdict.INERT
         if self.closed_ports or self.lost - self.raisable - self.needless:
             return Verdict.UNKNOWN if self.changed_by_setcap else Verdict.INERT

@@ -28,7 +28,7 @@ def strip(explanation: Explanation) -> Iterator[Proposal]:
         yield _image(
             explanation,
             {link.path: None},
-            f"take the file capabilities of {path} away",
+            f"take the file capabilities of {path} away{_can_do_without(explanation)}",
             "the program starts everywhere then, and has none of them",
             Gives.LESS,
             "strip",
@@ -46,12 +46,20 @@ def relax(explanation: Explanation) -> Iterator[Proposal]:
         yield _image(
             explanation,
             {link.path: replace(caps, effective=False).encode()},
-            f"let {path} start where its capabilities are not allowed",
+            f"let {path} start where its capabilities are not allowed{_can_do_without(explanation)}",
             "+ep becomes +p: where they are allowed, the program must raise them itself",
             Gives.NOTHING,
             "relax",
             path,
         )
+
+
+def _can_do_without(explanation: Explanation) -> str:
+    """The condition of a remedy that leaves the program without what its file demands."""
+    failed = explanation.failed
+    if failed is None or failed.arithmetic is None or not failed.arithmetic.missing:
+        return ""
+    return f", if it can do without {', '.join(failed.arithmetic.missing.names())} here"
 
 
 def for_every_namespace(explanation: Explanation) -> Iterator[Proposal]:
@@ -204,7 +212,7 @@ def _image(
 def _command(verb: str, explanation: Explanation, words: list[str]) -> str:
     image = explanation.image
     reference = (image.reference if image else "") or explanation.container.image or "IMAGE"
-    return " ".join(["caplet", verb, shlex.quote(reference), "-o", "OUT", *map(shlex.quote, words)])
+    return " ".join(["caplet", verb, shlex.quote(reference), "-o", "oci:OUT", *map(shlex.quote, words)])
 
 
 def _in_the_way(explanation: Explanation) -> list[Link]:

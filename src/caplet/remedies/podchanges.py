@@ -23,6 +23,10 @@ SOME_USER = 65532
 """Not root, and nobody's in most images: distroless calls it nonroot."""
 
 
+LONGEST_NAME = 40
+"""Twice the longest capability's: what is longer is no mistyped one."""
+
+
 def drop_what_is_not_needed(explanation: Explanation) -> Iterator[Proposal]:
     """Adds that nothing on this node needs."""
     needless = {cap.name for cap in explanation.needless if isinstance(cap, Cap)}
@@ -45,20 +49,35 @@ def spell_right(explanation: Explanation) -> Iterator[Proposal]:
     own = explanation.container.security_context
 
     def right(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_bare(name) if _bare(name) in Cap.__members__ else name for name in names)
+        return tuple(_bare(name) if _bare(name) in Cap.__members__ else meant(name) for name in names)
 
     add, drop = right(own.add), right(own.drop)
     if (add, drop) == (own.add, own.drop):
         return
     lists = {name: list(value) for name, value in (("add", add), ("drop", drop)) if value}
+    mistyped = [name for name, other in zip(own.add, add, strict=True) if _bare(name) != other != name]
     yield _with(
         explanation,
         {"add": add, "drop": drop},
         {"capabilities": lists},
-        "write the capabilities without CAP_, in capitals",
-        "containerd puts CAP_ before every name as it stands",
+        f"write {', '.join(add)}, if that is meant"
+        if mistyped
+        else "write the capabilities without CAP_, in capitals",
+        f"{', '.join(mistyped)}: no capability of that name"
+        if mistyped
+        else "containerd puts CAP_ before every name as it stands",
         Gives.NOTHING,
     )
+
+
+def meant(name: str) -> str:
+    """The capability whose name is nearly that; the name itself where none is."""
+    import difflib
+
+    if _bare(name) == "ALL" or len(name) > LONGEST_NAME:
+        return name
+    near = difflib.get_close_matches(_bare(name), Cap.__members__, n=1, cutoff=0.8)
+    return near[0] if near else name
 
 
 def not_drop_again(explanation: Explanation) -> Iterator[Proposal]:

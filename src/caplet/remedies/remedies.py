@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from caplet.explain.container import explain
 from caplet.explain.explanation import Verdict
+from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.remedies import imagechanges, podchanges, skipsetcap
-from caplet.remedies.remedy import Remedy
+from caplet.remedies.podchanges import meant
+from caplet.remedies.remedy import Remedy, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,19 +47,51 @@ def remedies_of(explanation: Explanation) -> tuple[Remedy, ...]:
         for proposal in propose(explanation)
         if (remedy := _tried(explanation, proposal)) is not None
     ]
-    return tuple(sorted(kept, key=lambda remedy: remedy.gives))
+    return tuple(sorted(kept or _in_two_steps(explanation), key=lambda remedy: remedy.gives))
+
+
+def _in_two_steps(before: Explanation) -> list[Remedy]:
+    """Where no single change does: two, of which one at most makes another image."""
+    kept: dict[str, Remedy] = {}
+    for first in [proposal for propose in PROPOSE for proposal in propose(before)]:
+        half = _after(before, first)
+        same = half.verdict is before.verdict and half.misnamed == before.misnamed
+        if same or _gives_more(before, half):
+            continue
+        for second in [proposal for propose in PROPOSE for proposal in propose(half)]:
+            if first.commands and second.commands:
+                continue
+            after = _after(half, second)
+            if after.verdict not in WORKS or _gives_more(before, after):
+                continue
+            remedy = Remedy(
+                f"{first.title}; then {second.title}",
+                "; ".join(filter(None, (first.why, second.why))),
+                max(first.gives, second.gives),
+                merged(first.patch, second.patch),
+                first.commands + second.commands,
+                after,
+            )
+            kept.setdefault(remedy.title, remedy)
+    return list(kept.values())
+
+
+def _after(before: Explanation, proposal: Proposal) -> Explanation:
+    then = before.then if proposal.then is None else proposal.then
+    return explain(proposal.pod, proposal.container, proposal.image, before.node, then)
 
 
 def _tried(before: Explanation, proposal: Proposal) -> Remedy | None:
-    then = before.then if proposal.then is None else proposal.then
-    after = explain(proposal.pod, proposal.container, proposal.image, before.node, then)
+    after = _after(before, proposal)
     if after.verdict not in WORKS or _gives_more(before, after):
         return None
     return Remedy(proposal.title, proposal.why, proposal.gives, proposal.patch, proposal.commands, after)
 
 
 def _gives_more(before: Explanation, after: Explanation) -> bool:
-    """Root, or privilege escalation, where it was not: no remedy may lead there."""
+    """A capability that nobody asks for, root, or privilege escalation, where it was not: no remedy may lead there."""
+    if after.asked - before.asked - _due(before):
+        return True
     if after.request is None or after.final is None:
         return False
     if before.request is None:
@@ -65,3 +99,12 @@ def _gives_more(before: Explanation, after: Explanation) -> bool:
     return (before.request.no_new_privs and not after.request.no_new_privs) or (
         before.final is not None and before.final.euid != 0 and after.final.euid == 0
     )
+
+
+def _due(explanation: Explanation) -> Caps:
+    """What a remedy may allow besides: what the file demands, what a port of the Pod needs, what a mistyped name means."""
+    failed = explanation.failed
+    demanded = NO_CAPS if failed is None or failed.arithmetic is None else failed.arithmetic.missing
+    named = [Cap.NET_BIND_SERVICE] if explanation.ports else []
+    named += [Cap[name] for name in map(meant, explanation.misnamed) if name in Cap.__members__]
+    return demanded | Caps.of(*named)

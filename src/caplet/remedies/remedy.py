@@ -111,6 +111,32 @@ def with_container(pod: PodSpec, container: Container, changed: Container) -> Po
     )
 
 
+def merged(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Both patches in one; where they name the same field, the second one's counts. Lists of named objects are merged by name."""
+    if one is None or other is None:
+        return one if other is None else other
+    result = dict(one)
+    for key, value in other.items():
+        mine = result.get(key)
+        if isinstance(value, dict) and isinstance(mine, dict):
+            result[key] = merged(mine, value)
+        elif _named(value) and _named(mine):
+            theirs = {item["name"]: item for item in value}
+            both = [merged(item, theirs.pop(item["name"], None)) for item in mine or ()]
+            result[key] = [*both, *theirs.values()]
+        else:
+            result[key] = value
+    return result
+
+
+def _named(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and "name" in one for one in value)
+    )
+
+
 def container_patch(pod: PodSpec, container: Container, fields: Mapping[str, Any]) -> dict[str, Any]:
     """A patch of one container: lists of containers are merged by name."""
     place = next(str(step) for step in reversed(container.path) if isinstance(step, str))

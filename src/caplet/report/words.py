@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from caplet.explain.explanation import Verdict
 from caplet.kernel.capable import BindPort
 from caplet.kernel.syscalls import Execve
+from caplet.report.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +62,13 @@ def flat(text: str) -> str:
 def _inert(explanation: Explanation, names: SetNames) -> str:
     lacking = explanation.lost - explanation.raisable
     parts = ["starts"]
-    if lacking:
-        parts.append(f"without {names.brief(lacking)}, which it asks for in vain")
+    missing = [names.brief(lacking)] if lacking else []
+    missing += [printable(name) for name in explanation.misnamed]
+    if missing:
+        parts.append(f"without {', '.join(missing)}, which it asks for in vain")
     if explanation.closed_ports:
         ports = ", ".join(f":{port}" for port in explanation.closed_ports)
-        parts.append(f"and cannot bind {ports}" if lacking else f"but cannot bind {ports}")
+        parts.append(f"and cannot bind {ports}" if missing else f"but cannot bind {ports}")
     return " ".join(parts) if len(parts) < 3 else f"{parts[0]} {parts[1]}, {parts[2]}"
 
 

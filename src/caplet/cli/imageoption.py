@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 ON_DISK = re.compile(r"(oci|oci-archive|docker-archive):")
 """Transports of containers-transports(5) that are read."""
 
-_OPTION = re.compile(
-    r"(?!(?:oci|oci-archive|docker-archive):)([^=]+)=((?:oci|oci-archive|docker-archive):.+)", re.DOTALL
-)
+_OPTION = re.compile(r"(?!(?:oci|oci-archive|docker-archive):)([^=]+)=(.+)", re.DOTALL)
+"""No name of a container or an image has an equals sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,14 @@ class ImageOption:
 
     def check(self, pods: Iterable[PodSpec]) -> None:
         """Raises InvalidInput for a name that no container and no image has."""
-        known = {word for pod in pods for one in pod.every_container for word in (one.name, one.image or "")}
+        known = {
+            word for pod in pods for one in pod.every_container for word in (one.name, one.image) if word
+        }
         for name in self.named:
             if name and name not in known:
                 raise InvalidInput(
-                    f"--image {name}=...: no container and no image of that name{nearest(name, sorted(known))}"
+                    f"--image {name}=...: no container and no image of that name{nearest(name, sorted(known))}",
+                    f"there are: {', '.join(sorted(known))}",
                 )
 
     def reference(self, container: Container) -> str | None:

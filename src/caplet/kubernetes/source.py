@@ -78,6 +78,8 @@ def _walk(top: str, problems: list[InvalidInput]) -> Iterator[str]:
         path = waiting.pop()
         try:
             mode = os.lstat(path).st_mode
+            if path != top and os.path.exists(os.path.join(path, "oci-layout")):
+                continue  # an image: its JSON is no manifest
             if stat.S_ISDIR(mode) or path == top:
                 waiting += sorted((os.path.join(path, name) for name in os.listdir(path)), reverse=True)
             elif path.endswith(EXTENSIONS) and stat.S_ISREG(os.stat(path).st_mode):

@@ -298,7 +298,7 @@ def _newest(title: str, number: str, version: Version) -> list[str]:
 
 def _split(text: str) -> tuple[str, str]:
     """Name and version; `openshift:nonroot-v2:4.16` is one name that has a colon in it."""
-    text = text.strip()
+    text = text.strip().replace("://", ":", 1)  # as a Node's status has it: containerd://1.7.27
     name, colon, number = text.partition(":")
     name = name.lower()
     if colon and not number:

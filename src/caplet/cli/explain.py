@@ -96,7 +96,7 @@ def command(
     Nothing is run, and no cluster is asked. Of a container whose image cannot be read what is certain without it is said.
 
     \b
-    Exit code: 0 every container works; 1 one will not; 2 wrong usage or input; 3 no Pod in the input;
+    Exit code: 0 every container gets what it asks for, or needs none of it; 1 one does not; 2 wrong usage or input; 3 no Pod;
     4 something that decides is not known, such as the image.
     Example:
       caplet explain -f pod.yaml --image oci:app --on containerd:1.7,containerd:2.1,crio,openshift

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from typing import TYPE_CHECKING
@@ -151,3 +152,35 @@ class TestAsRoot:
             port = server.getsockname()[1]
             assert run(["run", "pod.yaml", *IMAGE, "--probe", f"http://:{port}/"]) == 125
         assert f"port {port} is taken" in capsys.readouterr().err
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("root")
+def test_remedies_are_values_in_json(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same fields as in `caplet explain -o json`; `because` has sentences alone."""
+    (directory / "plain").mkdir()
+    Layout("plain").image(
+        [[file("http", path("http").read_bytes(), 0o755)]], config={"Entrypoint": ["/http"]}
+    )
+    image = ("--image", "oci:plain", "--on", "containerd:1.7")
+    run(
+        (
+            "run",
+            "pod.yaml",
+            *image,
+            "--runtime",
+            "embedded",
+            "--probe",
+            "http://:80/",
+            "--timeout",
+            "1",
+            "-o",
+            "json",
+        )
+    )
+    said = json.loads(capfd.readouterr().out)
+    assert [text.partition(" ")[0] for text in said["because"]] == ["because"]
+    assert run(("explain", "-f", "pod.yaml", *image, "-o", "json")) == 1
+    (explained,) = json.loads(capfd.readouterr().out)["explanations"]
+    assert said["remedies"] == explained["remedies"]
+    assert any(remedy["commands"] for remedy in said["remedies"])

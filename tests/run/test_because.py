@@ -12,7 +12,7 @@ from tests.layouts import ELF, NET_BIND_SERVICE, Layout, directory, file
 from caplet.kernel.caps import Caps
 from caplet.kernel.credentials import ThreadCaps
 from caplet.run.available import own_credentials
-from caplet.run.because import because
+from caplet.run.because import because, remedies, sentences
 from caplet.run.engine import node_here, on_this_machine
 from caplet.run.pod import Plan, plan
 
@@ -53,17 +53,20 @@ def told(
     add: str = "NET_BIND_SERVICE",
     on: str = "containerd:1.7",
 ) -> str:
-    node = on_this_machine(node_here(on), "embedded", "")
-    found = plan(POD % (command, user, escalation, add), "pod.yaml", node=node)
+    return "\n".join(because(planned(POD % (command, user, escalation, add), on)))
+
+
+def planned(text: str, on: str = "containerd:1.7") -> Plan:
+    found = plan(text, "my pod.yaml", container="web", node=on_this_machine(node_here(on), "embedded", ""))
     assert isinstance(found, Plan)
-    return "\n".join(because(found))
+    return found
 
 
 def test_a_program_without_capabilities() -> None:
     text = told("/app")
     assert text.startswith("because NET_BIND_SERVICE: uid 101 is not root and /app carries no capabilities")
     assert "(CAP101 added-cap-inert)\nto mend it: " in text
-    assert "caplet grant oci:web -o OUT /app=NET_BIND_SERVICE" in text
+    assert "caplet grant oci:web -o oci:OUT /app=NET_BIND_SERVICE" in text
 
 
 @pytest.mark.parametrize("command", ["/start.sh", "/tini, /app"])
@@ -123,3 +126,25 @@ def test_what_only_this_machine_lacks_has_no_cause(monkeypatch: pytest.MonkeyPat
     assert found.notes == (
         "the node would give NET_ADMIN; this machine cannot: its own bounding set lacks it",
     )
+
+
+def test_that_there_are_more_remedies_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = planned(POD % ("/app", 101, "false", "NET_BIND_SERVICE"))
+    every = len(remedies(found))
+    monkeypatch.setattr("caplet.run.because.FEW", every - 1)
+    assert list(because(found))[-1] == "1 more: caplet explain -f 'my pod.yaml' --on containerd:1.7"
+    monkeypatch.setattr("caplet.run.because.FEW", every)
+    assert "more: " not in "\n".join(because(found))
+
+
+def test_the_command_that_shows_more_names_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caplet.run.because.FEW", 0)
+    found = planned(POD % ("/app", 101, "false", "NET_BIND_SERVICE") + "  - {name: other, image: x}\n")
+    assert list(because(found))[-1].endswith(" --container web --on containerd:1.7")
+
+
+def test_sentences_have_no_remedies() -> None:
+    found = planned(POD % ("/app", 101, "false", "NET_BIND_SERVICE"))
+    (sentence,) = sentences(found)
+    assert sentence.startswith("because NET_BIND_SERVICE: ")
+    assert not remedies(planned(POD % ("/granted", 101, "false", "NET_BIND_SERVICE")))

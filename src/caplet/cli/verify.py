@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from caplet.explain.explanation import Explanation
+    from caplet.explain.facts import ImageFacts
     from caplet.image.image import Image
     from caplet.kubernetes.pod import Container, PodSpec
     from caplet.runtimes.node import Node
@@ -27,15 +28,41 @@ EXIT_DIFFERS = 5
 EXIT_UNDETERMINED = 4
 SCHEMA_VERSION = 1
 
+LAST_LINES = 5
+"""Of what a container said before it ended by itself."""
+LAST_CHARACTERS = 64 * 1024
+"""The same in JSON."""
+
+
+class NoEngine(Unavailable):
+    """Nothing could be compared."""
+
+    exit_code = EXIT_UNDETERMINED
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An engine, and the node that it is to be, as the user spelled it; empty where it is itself."""
+
+    engine: RealEngine
+    node: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """One container on one engine."""
 
     engine: str
+    node: str
     explanation: Explanation
     seen: Seen
     differences: tuple[Difference, ...]
+
+    @property
+    def name(self) -> str:
+        """`containerd 1.7.34 / runc 1.1.5`; a platform with its own name before it."""
+        platform = self.explanation.node.platform is not None and self.node
+        return f"{self.node} = {self.engine}" if platform else self.engine
 
 
 @click.command()
@@ -129,58 +156,53 @@ def command(
         )
     image = open_image(reference, this_platform())
     assert isinstance(image, Image)
-    results = list(
-        _all(pod, chosen, image, reference, _engines(engines, on, context), seconds, tell=output == "text")
-    )
-    if output == "json":
-        click.echo(
-            json.dumps(
-                {"schemaVersion": SCHEMA_VERSION, "verified": [_as_json(one) for one in results]}, indent=2
-            )
-        )
+    asked, missing = _engines(engines, on, context)
+    if output == "text":
+        click.echo(printable(_heading(pod, chosen, reference)))
+    results = list(_all(pod, chosen, image, reference, asked, seconds, missing, tell=output == "text"))
     if not results:
-        return EXIT_UNDETERMINED
+        raise NoEngine("no engine answers: " + "; ".join(missing), HINT)
+    if output == "json":
+        click.echo(json.dumps(_document(pod, chosen, reference, results, missing), indent=2))
+    else:
+        for reason in missing:
+            click.echo(printable(f"not asked: {reason}"), err=True)
     return EXIT_DIFFERS if any(one.differences for one in results) else 0
 
 
-def _engines(names: str | None, on: str | None, context: str | None) -> list[RealEngine]:
-    """Those that are asked for, or all that answer."""
+HINT = "--on containerd emulates a node with an OCI runtime, or with none"
+
+
+def _engines(names: str | None, on: str | None, context: str | None) -> tuple[list[Asked], list[str]]:
+    """Those that are asked for, or all that answer; and what those that do not answer need."""
     from caplet.run.container import find_runtime
     from caplet.verify.engines.catalogue import ENGINES
     from caplet.verify.engines.ociruntime import OCIRuntimeAlone
 
-    chosen: list[RealEngine] = []
-    for name in (names or "").split(","):
-        if not name.strip():
-            continue
-        if name.strip() not in ENGINES:
-            raise InvalidInput(f"unknown engine {name.strip()[:40]!r}", f"known: {', '.join(ENGINES)}")
-        engine = ENGINES[name.strip()]()
-        if engine.lacks():
-            raise Unavailable(engine.lacks())
-        chosen.append(engine)
+    wanted: dict[str, RealEngine] = {}
+    for name in filter(None, map(str.strip, (names or "").split(","))):
+        if name not in ENGINES:
+            raise InvalidInput(f"unknown engine {name[:40]!r}", f"known: {', '.join(ENGINES)}")
+        wanted[name] = ENGINES[name]()
+    chosen: list[Asked] = []
     if on:
         from caplet.runtimes.node import nodes
 
         runtime, _ = find_runtime(None)
-        chosen += [OCIRuntimeAlone(runtime, node.name) for node in nodes(on)]
+        chosen = [Asked(OCIRuntimeAlone(runtime, node.name), node.name) for node in nodes(on)]
     if context:
         from caplet.verify.engines.kubectl import Cluster
 
-        cluster = Cluster(context)
-        if cluster.lacks():
-            raise Unavailable(f"--context {context}: there is no {cluster.lacks()}")
-        chosen.append(cluster)
-    if chosen:
-        return chosen
-    every: list[RealEngine] = [make() for make in ENGINES.values()]
-    present = [engine for engine in every if not engine.lacks()]
-    if not present:
-        raise Unavailable(
-            "no engine answers: " + "; ".join(engine.lacks() for engine in every),
-            "--on containerd emulates a node with an OCI runtime, or with none",
-        )
-    return present
+        wanted[f"--context {context}"] = Cluster(context)
+    default = not wanted and not chosen
+    if default:
+        wanted = {name: make() for name, make in ENGINES.items()}
+    lacking = {name: engine.lacks() for name, engine in wanted.items()}
+    missing = [f"{name} needs {what}" for name, what in lacking.items() if what]
+    chosen = [*(Asked(engine) for name, engine in wanted.items() if not lacking[name]), *chosen]
+    if not chosen:
+        raise NoEngine("no engine answers: " + "; ".join(missing), HINT)
+    return chosen, [] if default else missing
 
 
 def _all(
@@ -188,30 +210,43 @@ def _all(
     container: Container,
     image: Image,
     reference: str,
-    engines: list[RealEngine],
+    engines: list[Asked],
     seconds: float,
+    missing: list[str],
     *,
     tell: bool,
 ) -> Iterator[Verified]:
-    from caplet.explain.container import explain
+    """One after the other; whoever turns out not to answer goes into `missing`."""
     from caplet.explain.open import facts_of
-    from caplet.run.available import own_credentials, spared
-    from caplet.verify.compare import differences
-    from caplet.verify.engines.ociruntime import OCIRuntimeAlone
 
     facts = facts_of(image, reference)
-    every = own_credentials().caps.bounding
-    for engine in engines:
-        node, configured = _node(engine), engine.versions().default_caps
-        edited = spared if isinstance(engine, OCIRuntimeAlone) else None
-        explanation = explain(pod, container, facts, node, (), every, configured, edited)
-        with engine.session(image) as session:
-            seen = session.run(pod, container, seconds)
-        one = Verified(str(engine.versions()), explanation, seen, differences(explanation, seen))
+    for asked in engines:
+        try:
+            one = _verified(pod, container, image, facts, asked, seconds)
+        except Unavailable as error:
+            missing.append(f"{asked.node or asked.engine.name}: {error.message}")
+            continue
         if tell:
             for line in _lines(one):
                 click.echo(printable(line))
         yield one
+
+
+def _verified(
+    pod: PodSpec, container: Container, image: Image, facts: ImageFacts, asked: Asked, seconds: float
+) -> Verified:
+    from caplet.explain.container import explain
+    from caplet.run.available import own_credentials, spared
+    from caplet.verify.compare import differences
+
+    engine = asked.engine
+    every = own_credentials().caps.bounding
+    versions = engine.versions()
+    edited = spared if asked.node else None
+    explanation = explain(pod, container, facts, _node(engine), (), every, versions.default_caps, edited)
+    with engine.session(image) as session:
+        seen = session.run(pod, container, seconds)
+    return Verified(str(versions), asked.node, explanation, seen, differences(explanation, seen))
 
 
 def _node(engine: RealEngine) -> Node:
@@ -225,18 +260,55 @@ def _node(engine: RealEngine) -> Node:
     return parse("+".join([*words, f"linux:{Kernel.parse(os.uname().release)}"]))
 
 
+def _heading(pod: PodSpec, container: Container, reference: str) -> str:
+    """`pod/web  container web (of setup, proxy, web)  oci:web`: which one it is, where there are several."""
+    from caplet.run.report import container_shown
+
+    names = [one.name for one in pod.every_container]
+    among = f" (of {', '.join(names)})" if len(names) > 1 else ""
+    return f"{container_shown(pod, container)}{among}  {reference}"
+
+
 def _lines(one: Verified) -> Iterator[str]:
-    explanation = one.explanation
-    outcome = "refused" if one.seen.refused else "started" if one.seen.started else "did not start"
-    yield f"{one.engine}: {outcome}, {'as predicted' if not one.differences else 'OTHERWISE THAN PREDICTED'} ({explanation.verdict})"
-    if one.seen.error:
-        yield f"  {one.seen.error}"
+    seen = one.seen
+    as_predicted = "as predicted" if not one.differences else "OTHERWISE THAN PREDICTED"
+    yield f"{one.name}: {_outcome(seen)} {as_predicted} ({one.explanation.verdict})"
+    if seen.error:
+        yield f"  {seen.error}"
+    if seen.started and seen.exit_code:
+        for line in (seen.stderr.strip() or seen.stdout.strip()).splitlines()[-LAST_LINES:]:
+            yield f"  | {line}"
     for difference in one.differences:
         yield f"  {difference.what}: predicted {difference.predicted}, observed {difference.observed}"
-    if one.seen.observed is not None and not one.differences:
-        caps = one.seen.observed.caps
+    if seen.observed is not None and not one.differences:
+        caps = seen.observed.caps
         for name in ("bounding", "permitted", "effective", "inheritable", "ambient"):
             yield f"  {name:<12} {', '.join(getattr(caps, name).names()) or 'none'}"
+
+
+def _outcome(seen: Seen) -> str:
+    """What became of it; how a program ends by itself is nothing that was predicted."""
+    if seen.refused:
+        return "refused,"
+    if not seen.started:
+        return "did not start,"
+    if seen.exit_code is None:
+        return "started,"
+    return f"started, and ended with exit code {seen.exit_code}; the start is"
+
+
+def _document(
+    pod: PodSpec, container: Container, reference: str, results: list[Verified], missing: list[str]
+) -> dict[str, Any]:
+    from caplet.run.report import container_json
+
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "pod": container_json(pod, container),
+        "image": {"reference": reference},
+        "verified": [_as_json(one) for one in results],
+        "notAsked": missing,
+    }
 
 
 def _as_json(one: Verified) -> dict[str, Any]:
@@ -244,6 +316,7 @@ def _as_json(one: Verified) -> dict[str, Any]:
 
     return {
         "engine": one.engine,
+        "node": one.node or None,
         "verdict": str(one.explanation.verdict),
         "asPredicted": not one.differences,
         "differences": [
@@ -253,6 +326,9 @@ def _as_json(one: Verified) -> dict[str, Any]:
         "refused": one.seen.refused,
         "started": one.seen.started,
         "error": one.seen.error or None,
+        "exitCode": one.seen.exit_code,
+        "stdout": one.seen.stdout[-LAST_CHARACTERS:],
+        "stderr": one.seen.stderr[-LAST_CHARACTERS:],
         "observed": credentials_json(one.seen.observed),
         "portStart": one.seen.port_start,
     }

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from caplet.errors import InvalidInput, Unavailable
 from caplet.run import init, keeper, linux, network, unpack
 from caplet.run.available import own_credentials, within
 from caplet.run.failure import EXIT_RUNTIME_FAILED, exit_code_of
+from caplet.run.installed import installed
 from caplet.run.prober import Probe, ProbeAnswer, taken
 from caplet.run.status import Observed, parse_status
 from caplet.runtimes import runc
@@ -101,13 +101,12 @@ class _Outputs:
 
 def find_runtime(name: str | None) -> tuple[RuntimeName, str]:
     """The runtime's name and its program; without a name the first that is installed."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     for known in RUNTIMES:
         if name is not None and name != known:
             continue
         if known == "embedded":
             return known, ""
-        program = shutil.which(known, path=path)
+        program = installed(known)
         if program is not None:
             return known, os.path.realpath(program)
         if name is not None:

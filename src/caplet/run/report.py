@@ -8,7 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from caplet.explain.execution import titled
-from caplet.run.because import because, causes
+from caplet.run.because import because, causes, remedies, sentences
 from caplet.run.engine import engine_shown
 from caplet.run.failure import EXIT_RUNTIME_FAILED
 from caplet.run.network import PORT_START
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from caplet.kernel.caps import Caps
     from caplet.kernel.credentials import Credentials, ThreadCaps
+    from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.remedies.remedy import Remedy
     from caplet.run.container import RunResult
     from caplet.run.pod import Plan
     from caplet.run.status import Observed
@@ -32,9 +34,17 @@ SCHEMA_VERSION = 1
 def heading(plan: Plan, runtime: str) -> str:
     """`pod/web  container http  oci:app  on containerd 2.3, crun`."""
     explanation = plan.explanation
-    kind = f"{explanation.pod.kind.lower()}/{explanation.pod.name or '-'}"
-    on = f"on {engine_shown(explanation.node)}, {runtime}"
-    return f"{kind}  container {explanation.container.name}  {_reference(plan)}  {on}"
+    which = container_shown(explanation.pod, explanation.container)
+    return f"{which}  {_reference(plan)}  on {engine_shown(explanation.node)}, {runtime}"
+
+
+def container_shown(pod: PodSpec, container: Container) -> str:
+    """`pod/web  container http`."""
+    return f"{pod.kind.lower()}/{pod.name or '-'}  container {container.name}"
+
+
+def container_json(pod: PodSpec, container: Container) -> dict[str, str]:
+    return {"kind": pod.kind, "name": pod.name, "container": container.name}
 
 
 def _reference(plan: Plan) -> str:
@@ -131,11 +141,7 @@ def as_json(plan: Plan, result: RunResult) -> dict[str, Any]:
     chain = () if first.program is None else first.program.chain
     return {
         "schemaVersion": SCHEMA_VERSION,
-        "pod": {
-            "kind": explanation.pod.kind,
-            "name": explanation.pod.name,
-            "container": explanation.container.name,
-        },
+        "pod": container_json(explanation.pod, explanation.container),
         "image": {"reference": _reference(plan), "digest": str(plan.image.digest)},
         "engine": engine_shown(explanation.node),
         "runtime": result.runtime,
@@ -154,7 +160,8 @@ def as_json(plan: Plan, result: RunResult) -> dict[str, Any]:
         "asPredicted": as_predicted(plan, result),
         "verdict": str(explanation.verdict),
         "causes": [found.cause.code for found in causes(plan)],
-        "because": list(because(plan)),
+        "because": list(sentences(plan)),
+        "remedies": [_remedy_json(remedy) for remedy in remedies(plan)],
         "probe": None
         if result.probe is None
         else {
@@ -165,6 +172,20 @@ def as_json(plan: Plan, result: RunResult) -> dict[str, Any]:
         "stdout": result.stdout.decode("utf-8", "replace"),
         "stderr": result.stderr.decode("utf-8", "replace"),
         "notes": list(plan.notes),
+    }
+
+
+def _remedy_json(remedy: Remedy) -> dict[str, Any]:
+    """The fields of `remedies[]` in `caplet explain -o json`."""
+    after = remedy.explanation
+    return {
+        "title": remedy.title,
+        "why": remedy.why or None,
+        "gives": remedy.gives.name.lower(),
+        "patch": remedy.patch,
+        "commands": list(remedy.commands),
+        "verdict": after.verdict.value,
+        "held": _caps_json(after.held),
     }
 
 
@@ -186,4 +207,8 @@ def credentials_json(cred: Observed | Credentials | None) -> dict[str, Any] | No
 
 def _sets_json(caps: ThreadCaps) -> dict[str, Any]:
     sets = {name: getattr(caps, name) for name in SETS}
-    return {name: {"names": list(value.names()), "hex": f"{value.mask:016x}"} for name, value in sets.items()}
+    return {name: _caps_json(value) for name, value in sets.items()}
+
+
+def _caps_json(caps: Caps) -> dict[str, Any]:
+    return {"names": list(caps.names()), "hex": f"{caps.mask:016x}"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from caplet.errors import CapletError, Unavailable
 from caplet.image.copy import write_image
+from caplet.run.installed import installed
 from caplet.runtimes import kubelet
 from caplet.runtimes.model import Refused
 from caplet.verify import cgroups, outside
@@ -76,7 +76,7 @@ class Containerd:
             return f"a running containerd: there is no {self.socket}"
         if cri.lacks_grpc():
             return "grpcio: pip install 'caplet[cri]'"
-        return "" if shutil.which("ctr") else "ctr, which comes with containerd"
+        return "" if installed("ctr") else "the program ctr, which comes with containerd"
 
     def versions(self) -> Versions:
         with cri.client(self.socket) as client:
@@ -121,7 +121,14 @@ def import_image(socket: str, image: Image, reference: str, directory: str) -> N
 
 
 def ctr(socket: str, *arguments: str) -> None:
-    command = ("ctr", "--address", socket, "--namespace", CONTAINERD_NAMESPACE, *arguments)
+    command = (
+        installed("ctr") or "ctr",
+        "--address",
+        socket,
+        "--namespace",
+        CONTAINERD_NAMESPACE,
+        *arguments,
+    )
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CapletError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from caplet.errors import CapletError, Unavailable
+from caplet.run.installed import installed
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -68,7 +69,7 @@ class RealEngine(Protocol):
     def name(self) -> str: ...
 
     def lacks(self) -> str:
-        """What is missing for using it, empty where nothing is."""
+        """What it needs and is not here, to be read after "docker needs": empty where nothing is missing."""
         ...
 
     def versions(self) -> Versions:
@@ -86,10 +87,10 @@ SECONDS = 1.0
 
 def said(*command: str) -> str:
     """Its standard output."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise Unavailable(f"{command[0]} is not installed") from error
+    program = installed(command[0])
+    if program is None:
+        raise Unavailable(f"{command[0]} is not installed")
+    done = subprocess.run((program, *command[1:]), capture_output=True, text=True, check=False)
     if done.returncode:
         raise CapletError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caplet.errors import CapletError, Unavailable
+from caplet.run.installed import installed
 from caplet.run.network import PORT_START
 from caplet.run.status import parse_status
 from caplet.verify.engines.interface import SECONDS, Versions
@@ -176,11 +177,11 @@ def _reason(state: Mapping[str, Any]) -> tuple[str, str]:
 
 def _call(context: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str] | None:
     """None: kubectl is not installed."""
-    command = ("kubectl", "--context", context, *arguments)
-    try:
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    program = installed("kubectl")
+    if program is None:
         return None
+    command = (program, "--context", context, *arguments)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
 
 def _said(context: str, *arguments: str) -> str:

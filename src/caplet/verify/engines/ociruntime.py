@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from caplet.explain.facts import ImageFacts, Remembering
 from caplet.image.rootfs import Rootfs
 from caplet.run.available import own_credentials
 from caplet.run.container import run_container
+from caplet.run.installed import installed
 from caplet.run.network import PORT_START
 from caplet.run.volumes import volume_mounts
 from caplet.runtimes import apiserver
@@ -48,7 +48,11 @@ class OCIRuntimeAlone:
     """Whether the API server and the platform have their say first."""
 
     def lacks(self) -> str:
-        return "" if self.name == EMBEDDED or shutil.which(self.name) else f"{self.name}: it is not installed"
+        return (
+            ""
+            if self.name == EMBEDDED or installed(self.name)
+            else f"the program {self.name}: it is not installed"
+        )
 
     def versions(self) -> Versions:
         node = parse(self.engine)

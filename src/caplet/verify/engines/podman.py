@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from caplet.errors import Unavailable
 from caplet.image.copy import write_image
 from caplet.run import linux
 from caplet.run.execstop import ExecStop
+from caplet.run.installed import installed
 from caplet.run.status import parse_status
 from caplet.verify import cgroups, outside
 from caplet.verify.engines.byhand import options
@@ -58,7 +58,7 @@ class Podman:
     def lacks(self) -> str:
         if os.geteuid() != 0:
             return "root"
-        return "" if shutil.which("podman") else "podman: it is not installed"
+        return "" if installed("podman") else "the program podman: it is not installed"
 
     def versions(self) -> Versions:
         engine = said("podman", "version", "--format", "{{.Client.Version}}")
@@ -116,7 +116,7 @@ def _directory() -> str:
 
 def _command(directory: str, runtime: str) -> tuple[str, ...]:
     return (
-        "podman",
+        installed("podman") or "podman",
         *(("--runtime", runtime) if runtime else ()),
         *("--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/libpod"),
         *("--cgroup-manager", "cgroupfs", "--events-backend", "none"),

@@ -88,7 +88,8 @@ def test_a_crash_loop_names_what_the_oci_runtime_said(
     cluster.add(obj.pod(DROPPED, loop), obj.event(obj.BACK_OFF, "BackOff", container="http"))
     code, answer, err = answered("pod/web")
     assert code == 4
-    assert open_codes(answer)[:2] == ["CAP102", "CAP110"]
+    assert open_codes(answer)[0] == "CAP102"
+    assert "CAP110" in [one["code"] for one in answer["ruledOut"]], "nothing of a default set is left"
     assert answer["candidates"][0]["program"] == program
     assert answer["needs"] == ["the image of container http: --image http=oci:DIR"]
     assert "is in a registry" in err
@@ -126,7 +127,7 @@ def test_a_running_pod_is_known_by_its_log(cluster: Cluster, answered: Ask, kind
     code, answer, _ = answered(f"{kind}/web")
     assert code == 4
     assert answer["clues"][0]["source"] == "log of http, line 2"
-    assert open_codes(answer)[0] == "CAP101"
+    assert open_codes(answer)[0] == "CAP134"
 
 
 def test_a_restarted_container_is_known_by_the_log_before(cluster: Cluster, answered: Ask) -> None:
@@ -157,7 +158,7 @@ def test_without_events_and_nodes_the_rest_is_said(cluster: Cluster, answered: A
     assert code == 0
     assert codes(answer) == ["CAP120"]
     assert "without its events" in err
-    assert "without its node, as on containerd" in err
+    assert "without its node: " in err
     assert len(answer["notes"]) == 2
 
 

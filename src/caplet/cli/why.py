@@ -34,7 +34,7 @@ EXIT_UNDETERMINED = 4
 
 
 @click.command()
-@click.argument("what", metavar="[TEXT | KIND/NAME | -]", required=False)
+@click.argument("words", metavar="[TEXT | KIND/NAME | -]", nargs=-1)
 @click.option(
     "-f",
     "--filename",
@@ -52,7 +52,9 @@ EXIT_UNDETERMINED = 4
     help="Image on disk: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE.",
 )
 @click.option(
-    "--on", metavar="NODE", help="Engine and release.  [default: the live Pod's own, else containerd]"
+    "--on",
+    metavar="NODE",
+    help="Engine and release.  [default: the live Pod's own, else a usual one that fits]",
 )
 @click.option("-n", "--namespace", metavar="NS", help="Of a live Pod.")
 @click.option("--context", metavar="NAME", help="kubectl's.")
@@ -66,7 +68,7 @@ EXIT_UNDETERMINED = 4
     help="Form of the answer.",
 )
 def command(
-    what: str | None,
+    words: tuple[str, ...],
     files: tuple[str, ...],
     container: str | None,
     images: tuple[str, ...],
@@ -90,20 +92,14 @@ def command(
       caplet why pod/web -n shop --image oci:web
     """
     from caplet.cli.imageoption import ImageOption
-    from caplet.why.answer import answer
     from caplet.why.whyjson import document
 
     option = ImageOption.parse(images)
-    seen = _seen(what, files, namespace, context, kubeconfig)
-    node = _node(on) or seen.node or _node("containerd")
-    assert node is not None
+    node = _node(on)
+    seen = _seen(_what(words, files), files, namespace, context, kubeconfig)
     if container is not None:
         _check_container(seen.pods, container)
-    found = answer(
-        [clue for clue in seen.clues if container is None or clue.container in {"", container}],
-        list(_containers(seen.pods, container, option, node)),
-        None if seen.pods else _image_alone(option),
-    )
+    found = _answer(seen, container, option, node or seen.node)
     for note in seen.notes:
         click.echo(f"caplet: {printable(note)}", err=True)
     if output == "json":
@@ -154,6 +150,64 @@ def _seen(
     return Seen(clues, _pods(files))
 
 
+def _answer(seen: Seen, container: str | None, option: ImageOption, node: Node | None) -> Answer:
+    from caplet.cli.explain import Opened
+    from caplet.why.answer import answer
+    from caplet.why.somewhere import answer_somewhere
+
+    clues = [clue for clue in seen.clues if container is None or clue.container in {"", container}]
+    if not seen.pods:
+        return answer(clues, (), _image_alone(option))
+    option.check(seen.pods)
+    opened = Opened(option, None)
+    if node is not None:
+        return answer(clues, list(_containers(seen.pods, container, opened, node)))
+
+    def on(name: str) -> list[_Container]:
+        there = _node(name)
+        assert there is not None
+        return list(_containers(seen.pods, container, opened, there))
+
+    return answer_somewhere(clues, on)
+
+
+def _what(words: tuple[str, ...], files: tuple[str, ...]) -> str | None:
+    """The argument as it was meant: words without quotes are a line, `pod web` is pod/web."""
+    from caplet.why.live import is_kind
+
+    if not words:
+        return None
+    if len(words) == 1:
+        _check_what(words[0], files)
+        return words[0]
+    if len(words) == 2 and is_kind(words[0]):
+        return "/".join(words)
+    return " ".join(words)
+
+
+def _check_what(what: str, files: tuple[str, ...]) -> None:
+    """Raises UsageError, with what to write, for a word that is meant for something else."""
+    from caplet.causes.catalogue import named
+    from caplet.cli.imageoption import ON_DISK
+    from caplet.why.live import KINDS, is_kind, is_other_kind
+
+    if not what or any(map(str.isspace, what)):
+        return
+    shown = printable(what)
+    if not what.isdecimal() and (cause := named(what)) is not None:
+        raise click.UsageError(f"{shown} is a cause: caplet cause {cause.code}")
+    if ON_DISK.match(what):
+        raise click.UsageError(f"{shown} is an image: --image {shown}")
+    if what.endswith((".yaml", ".yml", ".json")):
+        raise click.UsageError(
+            f"{shown} is a manifest: -f {shown}" + ("" if files else ", beside what you saw")
+        )
+    if is_kind(what):
+        raise click.UsageError(f"Give the name as well: {shown}/NAME")
+    if is_other_kind(what):
+        raise click.UsageError(f"{shown}: of a cluster these kinds are read: {KINDS}")
+
+
 def _log() -> str:
     """The end of standard input."""
     kept: list[bytes] = []
@@ -179,10 +233,16 @@ def _pods(files: tuple[str, ...]) -> list[PodSpec]:
 
 
 def _node(on: str | None) -> Node | None:
-    """The first of those named."""
     from caplet.runtimes.node import nodes
 
-    return nodes(on)[0] if on is not None else None
+    if on is None:
+        return None
+    first, *more = nodes(on)
+    if more:
+        raise click.UsageError(
+            f"--on {printable(on)}: the line comes from one node; caplet explain compares several"
+        )
+    return first
 
 
 def _check_container(pods: Sequence[PodSpec], name: str) -> None:
@@ -193,14 +253,8 @@ def _check_container(pods: Sequence[PodSpec], name: str) -> None:
 
 
 def _containers(
-    pods: Sequence[PodSpec], container: str | None, option: ImageOption, node: Node
+    pods: Sequence[PodSpec], container: str | None, opened: Opened, node: Node
 ) -> Iterator[_Container]:
-    from caplet.cli.explain import Opened
-
-    if not pods:
-        return
-    option.check(pods)
-    opened = Opened(option, None)
     for pod in pods:
         for one in pod.every_container:
             if container in {None, one.name}:

@@ -3,24 +3,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from caplet.causes.catalogue import CAUSES, causes_of
 from caplet.causes.cause import only_the_node_tells
-from caplet.kernel.caps import NO_CAPS, Caps
+from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.why.clue import comparable
+from caplet.why.commandline import named_in
 from caplet.why.imagealone import said_by
-from caplet.why.wording import FIRST_FREE_PORT, WHERE, Worth, about, rank, worth
+from caplet.why.podalone import refuted_by
+from caplet.why.wording import FIRST_FREE_PORT, WHERE, Worth, about, is_own, rank, worth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from caplet.causes.cause import Cause, Found, Log
     from caplet.explain.explanation import Explanation
     from caplet.explain.facts import ImageFacts
     from caplet.image.program import Program
+    from caplet.runtimes.node import Node
     from caplet.why.clue import Clue
+
+OF_NODE = (
+    "the node that the line comes from: --on NODE; or what its containers have: "
+    "sysctl net.ipv4.ip_unprivileged_port_start in one"
+)
 
 Then = tuple[tuple[str, ...], ...]
 
@@ -89,6 +97,15 @@ class Answer:
     needs: tuple[str, ...] = ()
     """What would decide, where nothing is decided."""
     explanations: tuple[Explanation, ...] = ()
+    assumed: bool = False
+    """Nobody said which node it is."""
+    impossible: Mapping[Clue, str] = field(default_factory=dict)
+    """Clues that cannot come from the node, and why."""
+
+    @property
+    def node(self) -> Node | None:
+        """Where the containers were judged; None where there is none."""
+        return self.explanations[0].node if self.explanations else None
 
     @property
     def answered(self) -> tuple[Decided, ...]:
@@ -103,7 +120,7 @@ class Answer:
         out = {cause.code for cause in self.refuted}
         seen: dict[str, Candidate] = {}
         for one in self.candidates:
-            if one.cause.code not in out and one.cause.weight == "breaks":
+            if one.cause.code not in out and one.cause.weight == "breaks" and one.clue not in self.impossible:
                 seen.setdefault(one.cause.code, one)
         return tuple(seen.values())
 
@@ -124,7 +141,8 @@ def candidates_of(clues: Iterable[Clue]) -> tuple[Candidate, ...]:
 def _candidate(cause: Cause, clue: Clue) -> Candidate | None:
     """By the log line that is worth most; None where it is about a port that anybody may bind."""
     line = comparable(clue.text)
-    found = [one for log in cause.logs if (one := _matched(cause, log, clue, line)) is not None]
+    logs = (log for log in cause.logs if is_own(log, line))
+    found = [one for log in logs if (one := _matched(cause, log, clue, line)) is not None]
     if any(one.port is not None and one.port >= FIRST_FREE_PORT for one in found):
         return None
     return min(found, key=lambda one: one.worth, default=None)
@@ -147,9 +165,16 @@ def _matched(cause: Cause, log: Log, clue: Clue, line: str) -> Candidate | None:
 
 
 def answer(
-    clues: Sequence[Clue], explained: Sequence[Explained] = (), image: ImageFacts | None = None
+    clues: Sequence[Clue],
+    explained: Sequence[Explained] = (),
+    image: ImageFacts | None = None,
+    *,
+    assumed: bool = False,
 ) -> Answer:
-    """Choose among the candidates. `explained`: the containers. `image`: what there is where the Pod is not known."""
+    """Choose among the candidates. `explained`: the containers, on one node; `assumed`: nobody said that it is this one.
+
+    `image`: what there is where the Pod is not known.
+    """
     candidates = candidates_of(clues)
     explanations = tuple(_reaching(one, candidates) for one in explained)
     decided = [*_found(explanations, candidates)]
@@ -157,13 +182,27 @@ def answer(
     decided.sort(key=lambda one: not one.clues)
     refuted: tuple[Cause, ...] = ()
     facts: tuple[str, ...] = ()
+    impossible = dict(_impossible(candidates, explanations))
     if explanations:
-        refuted = tuple(_refuted(candidates, explanations))
+        refuted = tuple(_refuted(candidates, explanations, assumed=assumed))
     elif image is not None:
         facts, refuted = said_by(image, tuple(dict.fromkeys(one.program for one in candidates)), candidates)
-    needs = () if any(one.clues for one in decided) else tuple(_needs(candidates, explanations, image))
+    needs: tuple[str, ...] = ()
+    if not any(one.clues for one in decided):
+        left = [one for one in candidates if one.clue not in impossible]
+        told = [OF_NODE] if impossible else []
+        more = _needs(left, explanations, image) if left or not impossible else ()
+        needs = tuple(dict.fromkeys([*told, *more]))
     return Answer(
-        tuple(clues), candidates, tuple(decided), refuted, facts, tuple(dict.fromkeys(needs)), explanations
+        tuple(clues),
+        candidates,
+        tuple(decided),
+        refuted,
+        facts,
+        needs,
+        explanations,
+        assumed,
+        impossible,
     )
 
 
@@ -180,7 +219,8 @@ def _reaching(explained: Explained, candidates: Iterable[Candidate]) -> Explanat
     missing = [one.program for one in those if one.program and not _is_among(one.program, ran)]
     if not explanation.starts or not missing or _is_text(missing[-1]):
         return explanation
-    followed = explained(((missing[-1],),), ports)
+    args = explanation.spec.process.args if explanation.spec is not None else ()
+    followed = explained((named_in(args, missing[-1]),), ports)
     last = followed.failed.program if followed.failed is not None else None
     # A program that the image does not have is another container's, or on a volume.
     return explanation if last is not None and not last.chain else followed
@@ -217,14 +257,39 @@ def _found(explanations: Iterable[Explanation], candidates: Sequence[Candidate])
 
 def _answers(found: Found, explanation: Explanation, candidate: Candidate) -> bool:
     """Whether the cause that was found is what the clue tells: the same container, capability and program."""
-    if candidate.cause is not found.cause or not _concerns(candidate, explanation.container.name):
+    if not _concerns(candidate, explanation.container.name) or _is_free(candidate, explanation):
         return False
+    if candidate.cause is not found.cause:
+        # What took the capability that the line is about is its cause, whichever it is.
+        return found.weight == "breaks" and bool(candidate.about & found.caps)
     if candidate.about and found.caps and not candidate.about & found.caps:
         return False
     program = found.step.program if found.step is not None else None
     if program is None or not _is_among(candidate.program, _programs(explanation)):
         return True
     return _is_among(candidate.program, {program.argv[0], *_paths(program)})
+
+
+def _is_free(candidate: Candidate, explanation: Explanation) -> bool:
+    """Whether the port that was denied is free to everybody there: then no missing capability is why."""
+    start = explanation.port_start
+    if candidate.port is not None:
+        return start is not None and start <= candidate.port
+    return candidate.about == Caps.of(Cap.NET_BIND_SERVICE) and start == 0
+
+
+def _impossible(
+    candidates: Iterable[Candidate], explanations: Sequence[Explanation]
+) -> Iterator[tuple[Clue, str]]:
+    """Each denied bind(2) that no container of this node can have met, and why."""
+    for one in candidates:
+        concerned = [those for those in explanations if _concerns(one, those.container.name)]
+        if one.port is None or not one.about or not concerned:
+            continue
+        if all(_is_free(one, those) for those in concerned):
+            there = concerned[0]
+            what = f"port {one.port} is free to every user there, as {there.port_start_why}"
+            yield one.clue, f"this line cannot come from {there.node}: {what}"
 
 
 def _said(
@@ -248,17 +313,22 @@ def _is_known_whole(explanation: Explanation) -> bool:
     return explanation.image is not None and not explanation.open_questions
 
 
-def _refuted(candidates: Iterable[Candidate], explanations: Sequence[Explanation]) -> Iterator[Cause]:
-    """Those that would show in every container that the clue may be of, and do not."""
+def _refuted(
+    candidates: Iterable[Candidate], explanations: Sequence[Explanation], *, assumed: bool
+) -> Iterator[Cause]:
+    """Those that would show in every container that the clue may be of, and do not; without its image, what the Pod rules out."""
     there = {found.cause for one in explanations for found in causes_of(one)}
     for cause in dict.fromkeys(one.cause for one in candidates):
         if cause.find is only_the_node_tells or cause in there:
             continue
         clues = [one for one in candidates if one.cause is cause]
-        concerned = [
-            one for one in explanations if any(_concerns(clue, one.container.name) for clue in clues)
+        pairs = [
+            (one, clue.about) for one in explanations for clue in clues if _concerns(clue, one.container.name)
         ]
-        if concerned and all(map(_is_known_whole, concerned)):
+        if pairs and all(
+            _is_known_whole(one) or cause.code in refuted_by(one, about, assumed=assumed)
+            for one, about in pairs
+        ):
             yield cause
 
 

@@ -86,7 +86,10 @@ class Clue:
 
 
 def clues_of(text: str, source: str = "", container: str = "") -> tuple[Clue, ...]:
-    """Each line that some cause knows, the last ones; of a text without such a line, its last one."""
+    """Each line that some cause knows, the last ones; of a text without such a line, its last one.
+
+    A `source` that ends in `line` is continued by its number, where there are several.
+    """
     known: dict[str, int] = {}
     for looked_at, (begin, end) in enumerate(reversed(_telling_lines(text)), 1):
         said = unwrapped(text[begin:end])
@@ -94,12 +97,13 @@ def clues_of(text: str, source: str = "", container: str = "") -> tuple[Clue, ..
             known[said] = begin
         if len(known) >= MAX_CLUES or looked_at - len(known) >= MAX_LOOKED_AT:
             break
+    alone = source.removesuffix("line").removesuffix(", ")
     if not known:
         last = _last_line(text)
-        return (Clue(last, source, container),) if last else ()
+        return (Clue(last, alone, container),) if last else ()
     several = "\n" in text.strip()
     return tuple(
-        Clue(said, _where(text, begin, source) if several else source, container)
+        Clue(said, _where(text, begin, source) if several else alone, container)
         for said, begin in sorted(known.items(), key=lambda one: one[1])
     )
 

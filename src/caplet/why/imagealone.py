@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 DEMANDING = frozenset({"CAP102", "CAP110"})
 """A file with an effective capability, where the bounding set lacks it."""
-CARRYING = frozenset({"CAP103", "CAP104", "CAP116", "CAP128", "CAP114"})
+CARRYING = frozenset({"CAP103", "CAP104", "CAP115", "CAP116", "CAP128"})
 """A file with a capability, which has no effect."""
+BARE = frozenset({"CAP101", "CAP107"})
+"""A file without."""
 
 
 def said_by(
@@ -32,16 +34,17 @@ def said_by(
         return (), ()
     named = [one for one in programs if one]
     facts: list[str] = []
-    out: set[str] = set(DEMANDING) if named else set()
+    links: list[Link] = []
     for argv in [(one,) for one in named] or _entrypoint(image):
         link = _file(image, argv)
         if link is None:
             facts.append(f"{argv[0]}: the image has no such program")
-            out -= DEMANDING
             continue
         facts.append(_sentence(argv[0], link))
-        if _demands(link):
-            out -= DEMANDING
+        links.append(link)
+    # Of an entrypoint it is not known whether it is the program that the line is about.
+    whole = bool(named) and len(links) == len(facts)
+    out = frozenset[str]() if not whole else frozenset.intersection(*map(_refuted, links))
     refuted = (one.cause for one in candidates if one.cause.code in out)
     return tuple(dict.fromkeys(facts)), tuple(dict.fromkeys(refuted))
 
@@ -67,6 +70,20 @@ def _demands(link: Link) -> bool:
     if link.caps is None:
         return False
     return not isinstance(link.caps, FileCaps) or (link.caps.effective and bool(link.caps.permitted))
+
+
+def _refuted(link: Link) -> frozenset[str]:
+    """What the file's attribute rules out where the line is about it."""
+    caps = link.caps
+    out: frozenset[str] = frozenset() if _demands(link) else DEMANDING
+    if caps is None:
+        return out | CARRYING | {"CAP109", "CAP129"}
+    if not isinstance(caps, FileCaps):
+        return out
+    out |= {"CAP109"} | (frozenset() if caps.rootid else {"CAP115"})
+    if not caps.permitted:
+        return out
+    return out | BARE | {"CAP129"}
 
 
 def _sentence(name: str, link: Link) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from caplet.why.clue import Clue
     from caplet.why.kubectl import Kubectl
 
+PODS = "pods"
 POD = frozenset({"pod", "pods", "po"})
 WORKLOADS = {
     "deploy": "deployments",
@@ -33,6 +35,11 @@ WORKLOADS = {
 }
 """kubectl's short names; the long ones, singular and plural, are known as well."""
 _LONG = {name: plural for plural in WORKLOADS.values() for name in (plural, plural.removesuffix("s"))}
+
+KINDS = "pod, deploy, sts, ds, rs, job"
+"""What is read, for messages."""
+
+_KIND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,252}/[a-z0-9][a-z0-9.-]{0,252}")
 
 NO_LOG = "(BadRequest)"
 """kubectl's word for a container that never ran, or whose log is gone."""
@@ -55,16 +62,35 @@ class Live:
 def is_live(what: str) -> bool:
     """Whether it is KIND/NAME of a cluster, and no log line: `/usr/bin/x: ...` has a slash too."""
     kind, slash, name = what.partition("/")
-    return bool(slash) and (kind in POD or kind in WORKLOADS or kind in _LONG) and " " not in name
+    return bool(slash) and _plural(kind) is not None and " " not in name
+
+
+def is_other_kind(what: str) -> bool:
+    """Whether it is KIND/NAME of a kind that is not read."""
+    return _plural(what.partition("/")[0]) is None and _KIND_NAME.fullmatch(what) is not None
+
+
+def is_kind(word: str) -> bool:
+    """Whether it is a kind that is read."""
+    return _plural(word) is not None
 
 
 def read_live(kubectl: Kubectl, what: str) -> Live:
     """Everything about KIND/NAME. Raises Unavailable without kubectl, CapletError with what kubectl says."""
     kind, _, name = what.partition("/")
-    name = checked_name(name)
-    if kind in POD:
-        return _pod(kubectl, kubectl.get("pods", name), [])
-    return _workload(kubectl, WORKLOADS.get(kind) or _LONG[kind], name)
+    name, plural = checked_name(name), _plural(kind)
+    assert plural is not None
+    if plural == PODS:
+        return _pod(kubectl, kubectl.get(PODS, name), [])
+    return _workload(kubectl, plural, name)
+
+
+def _plural(kind: str) -> str | None:
+    """`deployments` of `Deployment`, `deploy` and `deployment.v1.apps`; None where it is not read."""
+    word, _, group = kind.lower().partition(".")
+    plural = PODS if word in POD else WORKLOADS.get(word) or _LONG.get(word)
+    own = "" if plural == PODS else "batch" if plural == "jobs" else "apps"
+    return plural if group.removeprefix("v1").removeprefix(".") in {"", own} else None
 
 
 def _workload(kubectl: Kubectl, plural: str, name: str) -> Live:
@@ -132,11 +158,11 @@ def _log(kubectl: Kubectl, pod: str, container: Container, notes: list[str]) -> 
 def _node(kubectl: Kubectl, pod: dict[str, Any]) -> tuple[Node | None, list[str]]:
     name = _mapping(pod.get("spec")).get("nodeName")
     if not isinstance(name, str) or not name:
-        return None, ["no node has the Pod yet: what is said is of containerd"]
+        return None, ["no node has the Pod yet"]
     try:
         node, inexact = node_of(kubectl.get("nodes", checked_name(name)))
     except CapletError as error:
-        return None, [f"without its node, as on containerd: {error.message}"]
+        return None, [f"without its node: {error.message}"]
     return node, [inexact] if inexact else []
 
 

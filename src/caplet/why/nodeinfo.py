@@ -75,7 +75,7 @@ def _platform(node: dict[str, Any], info: dict[str, Any]) -> str:
 
 def _inexact(node: dict[str, Any], spelling: str) -> str:
     engine = _mapping(_mapping(node, "status"), "nodeInfo").get("containerRuntimeVersion", "unknown")
-    return f"the node's engine is {engine}; what is said is of {spelling or 'containerd'}"
+    return f"the node's engine is {engine}; what is said is of {spelling or 'a usual one'}"
 
 
 def _mapping(value: dict[str, Any], name: str) -> dict[str, Any]:

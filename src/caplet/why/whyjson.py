@@ -25,6 +25,9 @@ def document(answer: Answer, notes: Sequence[str] = ()) -> dict[str, Any]:
             {"text": one.text, "source": one.source or None, "container": one.container or None}
             for one in answer.clues
         ],
+        "node": None if answer.node is None else str(answer.node),
+        "nodeAssumed": answer.assumed,
+        "impossible": [{"clue": clue.text, "why": why} for clue, why in answer.impossible.items()],
         "causes": [_decided(one) for one in answer.decided],
         "candidates": [
             {

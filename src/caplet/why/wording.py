@@ -100,6 +100,9 @@ WHERE: Mapping[str, str] = {
 FIRST_FREE_PORT = 1024
 """From there on EACCES of bind(2) is no matter of capabilities: PROT_SOCK, include/net/sock.h."""
 
+_EACCES = re.compile(r"permission denied|\bEACCES\b", re.IGNORECASE)
+_SOCKET = re.compile(r"\b(?:bind|listen|socket|connect|sendto|sendmsg)\b", re.IGNORECASE)
+
 _NAMES = re.compile(r"\bCAP_([A-Z_]{1,64})|[\"`](?:CAP_)?([A-Z_]{1,64})[\"`]", re.IGNORECASE)
 """Capabilities in a message; Docker and crun quote them, also without CAP_."""
 
@@ -116,6 +119,16 @@ def worth(cause: Cause, log: Log, line: str) -> Worth:
     if deciding is not None and re.search(deciding, line, re.IGNORECASE):
         return Worth.DECIDES
     return Worth.LIKELY
+
+
+def is_own(log: Log, line: str) -> bool:
+    """Whether the line is that log's, and not one about a program of that name which does not start: `exec /usr/bin/ping: ...`."""
+    return log not in PING_DENIED or not any(one.match(line) for one in (*EXEC_DENIED, *EXEC_DENIED_BEHIND))
+
+
+def is_of_files(line: str) -> bool:
+    """EACCES of something else than a socket."""
+    return bool(_EACCES.search(line)) and not _SOCKET.search(line)
 
 
 def about(log: Log) -> Caps:

@@ -205,3 +205,21 @@ def test_a_script_that_depends_on_what_only_the_cluster_knows() -> None:
     later = web(loose, env="[{name: SERVER, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]")
     assert explained(known, facts).verdict == Verdict.EFFECTIVE
     assert explained(later, facts).verdict == Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("security", "on", "verdict"),
+    [
+        ("runAsUser: 1000", "containerd:2.1", Verdict.UNKNOWN),
+        ("runAsUser: 1000", "docker", Verdict.UNKNOWN),
+        ("", "containerd:2.1", Verdict.EFFECTIVE),
+        ("runAsUser: 1000, capabilities: {add: [NET_BIND_SERVICE]}", "containerd:2.1", Verdict.INERT),
+        ("runAsUser: 1000, capabilities: {add: [NET_BIND_SERVICE]}", "podman", Verdict.EFFECTIVE),
+    ],
+)
+def test_on_the_nodes_network_its_own_setting_decides(security: str, on: str, verdict: Verdict) -> None:
+    explanation = explained(web(security).replace("spec:\n", "spec:\n  hostNetwork: true\n", 1), PLAIN, on)
+    assert explanation.verdict == verdict
+    decided = [one.decided_by for one in explanation.doubts]
+    expected = ["`sysctl net.ipv4.ip_unprivileged_port_start` on the node"]
+    assert decided == (expected if verdict == Verdict.UNKNOWN else [])

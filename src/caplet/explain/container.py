@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.explain.execution import Execution
-from caplet.explain.explanation import Doubt, Explanation, Step
+from caplet.explain.explanation import Doubt, Explanation, Step, Verdict
 from caplet.image.config import ImageConfig
 from caplet.image.passwd import User, resolve_user
+from caplet.kernel.capable import PORT_START, BindPort
 from caplet.kernel.caps import Caps
 from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
 from caplet.kernel.namespaces import INITIAL, UserNamespace
@@ -138,12 +139,31 @@ def _run(base: Explanation, spec: Spec, node: Node, every: Caps) -> Explanation:
     asks = bool(base.asked or base.asked_names or base.ports)
     execution = Execution(base.image, spec, node, base.container, [first], asks)
     execution.follow(base.then)
-    return replace(
+    followed = replace(
         base,
         steps=tuple(execution.steps),
         doubts=tuple(execution.doubts),
         notes=(*base.notes, *execution.notes),
         setcaps=tuple(execution.setcaps),
+    )
+    return _with_nodes_ports(followed)
+
+
+def _with_nodes_ports(followed: Explanation) -> Explanation:
+    """Where nothing else decides, the node does of a port that it may or may not give to everyone."""
+    if followed.verdict is not Verdict.EFFECTIVE:
+        return followed
+    open_ = [str(port) for port in followed.ports if followed.can(BindPort(port)) is None]
+    if not open_:
+        return followed
+    return replace(
+        followed,
+        doubts=(
+            Doubt(
+                f"whether port {', '.join(open_)} can be bound: hostNetwork, so the node's own {PORT_START} counts",
+                f"`sysctl {PORT_START}` on the node",
+            ),
+        ),
     )
 
 

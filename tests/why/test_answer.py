@@ -3,32 +3,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.causes.containers import image, the_container
 from tests.explain.memory import image as memory_image
-from tests.explain.memory import pod, web
+from tests.explain.memory import web
 from tests.stories import STORIES, Story, World
+from tests.why.containers import Explained, codes, containers
 
 from caplet.causes.catalogue import CAUSES
 from caplet.causes.cause import only_the_node_tells
-from caplet.explain.container import explain
-from caplet.kubernetes.podspec import ContainerPort
-from caplet.remedies.remedy import with_container
 from caplet.runtimes.node import nodes
-from caplet.why.answer import Answer, Then, answer, candidates_of
+from caplet.why.answer import answer
+from caplet.why.candidate import Candidate, candidates_of
 from caplet.why.clue import Clue, clues_of
+from caplet.why.imagealone import said_by
 from caplet.why.wording import DECIDING, SHARED, WHERE, Worth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from caplet.explain.explanation import Explanation
-    from caplet.explain.facts import ImageFacts
-    from caplet.kubernetes.pod import Container, PodSpec
-    from caplet.runtimes.node import Node
 
 CADDY = "exec /usr/bin/caddy: operation not permitted"
 BIND = "listen tcp :80: bind: permission denied"
@@ -37,36 +32,6 @@ DROPPED = "runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: {drop
 ADDED = (
     "runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}"
 )
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A container of a Pod in memory."""
-
-    pod: PodSpec
-    container: Container
-    facts: ImageFacts | None
-    node: Node
-    followed: Then = ()
-
-    @property
-    def name(self) -> str:
-        return self.container.name
-
-    def __call__(self, then: Then = (), ports: tuple[int, ...] = ()) -> Explanation:
-        more = tuple(ContainerPort(port) for port in ports)
-        container = replace(self.container, ports=(*self.container.ports, *more))
-        whole = with_container(self.pod, self.container, container)
-        return explain(whole, container, self.facts, self.node, (*self.followed, *then))
-
-
-def containers(text: str, facts: ImageFacts | None, on: str = "containerd:1.7") -> list[Explained]:
-    spec = pod(text)
-    return [Explained(spec, one, facts, nodes(on)[0]) for one in spec.every_container]
-
-
-def codes(found: Answer) -> list[str]:
-    return [one.cause.code for one in found.answered]
 
 
 def likely(line: str) -> list[str]:
@@ -297,6 +262,42 @@ def test_the_image_alone_is_half_an_answer(said: str, fact: str, out: set[str]) 
     assert found.facts[0].startswith("/usr/bin/caddy")
     assert names(found.refuted) == out
     assert found.needs == ("the Pod: -f pod.yaml, or live: caplet why pod/NAME",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exec /usr/bin/ping: operation not permitted",
+        'exec: "/usr/bin/ping": operation not permitted',
+        "sh: 1: ping: Operation not permitted",
+    ],
+)
+def test_a_program_called_ping_that_does_not_start_says_nothing_itself(line: str) -> None:
+    assert likely(line) == ["CAP102", "CAP110"]
+
+
+@pytest.mark.parametrize(
+    "line", ["ping: socket: Operation not permitted", "ping: permission denied (are you root?)"]
+)
+def test_what_ping_itself_says(line: str) -> None:
+    assert likely(line)[:2] == ["CAP101", "CAP106"]
+
+
+@pytest.mark.parametrize(
+    ("said", "out"),
+    [
+        ("elf cap_net_raw=ep", {"CAP101", "CAP107", "CAP109", "CAP129"}),
+        ("elf cap_net_raw=i", {"CAP109"}),
+        ("elf", {"CAP103", "CAP109", "CAP129"}),
+    ],
+)
+def test_the_file_rules_out_what_it_contradicts(said: str, out: set[str]) -> None:
+    facts = memory_image({"/usr/bin/ping": said})
+    candidates = [
+        Candidate(KNOWN[code], Clue("x"), Worth.LIKELY, program="/usr/bin/ping")
+        for code in ("CAP101", "CAP103", "CAP107", "CAP109", "CAP129")
+    ]
+    assert names(said_by(facts, ["/usr/bin/ping"], candidates)[1]) == out
 
 
 def test_the_image_alone_finds_a_name_on_its_path() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caplet.causes.catalogue import CAUSES
-from caplet.why.answer import candidates_of
+from caplet.why.candidate import candidates_of
 from caplet.why.clue import MAX_CLUES, TELLING, Clue, clues_of, is_known, unwrapped
 
 LINE = "exec /usr/bin/caddy: operation not permitted"

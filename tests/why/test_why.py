@@ -127,6 +127,65 @@ def test_nothing_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no cause that caplet knows" in out
 
 
+def test_a_lone_line_of_standard_input_has_no_number(
+    capsys: pytest.CaptureFixture[str], stdin: Callable[[bytes], None]
+) -> None:
+    stdin(CADDY.encode() + b"\n")
+    assert f"saw        {CADDY}\n" in said(capsys)[1]
+
+
+def test_words_without_quotes_are_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, *CADDY.split()) == said(capsys, CADDY)
+
+
+@pytest.mark.parametrize(
+    ("line", "perhaps"),
+    [
+        ('mkdir() "/var/lib/nginx/body" failed (13: Permission denied)', True),
+        ("open /data/db: permission denied", True),
+        ("Error: EACCES: permission denied, open '/app/x'", True),
+        ("connect: permission denied", False),
+        ("hello", False),
+    ],
+)
+def test_a_denied_file_is_no_matter_of_capabilities(
+    capsys: pytest.CaptureFixture[str], line: str, perhaps: bool
+) -> None:
+    code, out, _ = said(capsys, line)
+    assert code == 4
+    assert ("file permissions of the image or the volume" in out) is perhaps
+
+
+def test_the_node_that_is_assumed_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = said(capsys, BIND, "-f", "pod.yaml")
+    assert re.search(
+        r"^on         containerd 1\.7\.\d+ / runc \S+, assumed: --on says another$", out, re.MULTILINE
+    )
+    _, found = as_json(capsys, BIND, "-f", "pod.yaml")
+    assert found["nodeAssumed"]
+    assert found["node"].startswith("containerd 1.7")
+
+
+def test_a_line_that_the_node_cannot_have_written(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (BIND, "-f", "pod.yaml", "--on", "containerd:2.1")
+    code, out, _ = said(capsys, *words)
+    assert code == 4
+    assert "this line cannot come from containerd 2.1" in out
+    assert "CAP1" not in out
+    code, found = as_json(capsys, *words)
+    assert (code, found["nodeAssumed"], found["candidates"]) == (4, False, [])
+    assert found["impossible"][0]["clue"] == BIND
+
+
+def test_remedies_say_why(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (CADDY, "-f", "pod.yaml", "--image", "oci:image")
+    _, found = as_json(capsys, *words)
+    whys = [one["why"] for one in found["causes"][0]["remedies"] if one["why"]]
+    assert whys
+    out = said(capsys, *words)[1].splitlines()
+    assert all(f"           {why}" in out for why in whys)
+
+
 def test_hostile_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = said(capsys, f"\u202e\x07 {CADDY} \x9b2J \x1b[2J")
     assert out.isprintable() or all(char == "\n" or char.isprintable() for char in out)
@@ -171,6 +230,10 @@ def test_every_field_of_the_json_is_on_the_page(capsys: pytest.CaptureFixture[st
         pytest.param([CADDY, "-f", "pod.yaml", "--container", "htp"], "no container 'htp'", id="container"),
         pytest.param([CADDY, "-f", "pod.yaml", "--image", "x=oci:image"], "no container", id="image name"),
         pytest.param([CADDY, "--on", "dokcer"], "dokcer", id="node"),
+        pytest.param([CADDY, "--on", "crio,docker"], "one node", id="several nodes"),
+        pytest.param(["CAP102"], "caplet cause CAP102", id="a cause"),
+        pytest.param(["cronjob/web"], "pod, deploy, sts, ds, rs, job", id="another kind"),
+        pytest.param(["pod.yaml"], "-f pod.yaml", id="a manifest"),
         pytest.param(["", "-f", "pod.yaml"], "the log is empty", id="no text"),
         pytest.param([CADDY, "--image", "a=oci:image", "--image", "b=oci:image"], "Several", id="images"),
     ],

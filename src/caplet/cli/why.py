@@ -92,11 +92,12 @@ def command(
       caplet why pod/web -n shop --image oci:web
     """
     from caplet.cli.imageoption import ImageOption
+    from caplet.why.meant import meant
     from caplet.why.whyjson import document
 
     option = ImageOption.parse(images)
     node = _node(on)
-    seen = _seen(_what(words, files), files, namespace, context, kubeconfig)
+    seen = _seen(meant(words), files, namespace, context, kubeconfig)
     if container is not None:
         _check_container(seen.pods, container)
     found = _answer(seen, container, option, node or seen.node)
@@ -169,43 +170,6 @@ def _answer(seen: Seen, container: str | None, option: ImageOption, node: Node |
         return list(_containers(seen.pods, container, opened, there))
 
     return answer_somewhere(clues, on)
-
-
-def _what(words: tuple[str, ...], files: tuple[str, ...]) -> str | None:
-    """The argument as it was meant: words without quotes are a line, `pod web` is pod/web."""
-    from caplet.why.live import is_kind
-
-    if not words:
-        return None
-    if len(words) == 1:
-        _check_what(words[0], files)
-        return words[0]
-    if len(words) == 2 and is_kind(words[0]):
-        return "/".join(words)
-    return " ".join(words)
-
-
-def _check_what(what: str, files: tuple[str, ...]) -> None:
-    """Raises UsageError, with what to write, for a word that is meant for something else."""
-    from caplet.causes.catalogue import named
-    from caplet.cli.imageoption import ON_DISK
-    from caplet.why.live import KINDS, is_kind, is_other_kind
-
-    if not what or any(map(str.isspace, what)):
-        return
-    shown = printable(what)
-    if not what.isdecimal() and (cause := named(what)) is not None:
-        raise click.UsageError(f"{shown} is a cause: caplet cause {cause.code}")
-    if ON_DISK.match(what):
-        raise click.UsageError(f"{shown} is an image: --image {shown}")
-    if what.endswith((".yaml", ".yml", ".json")):
-        raise click.UsageError(
-            f"{shown} is a manifest: -f {shown}" + ("" if files else ", beside what you saw")
-        )
-    if is_kind(what):
-        raise click.UsageError(f"Give the name as well: {shown}/NAME")
-    if is_other_kind(what):
-        raise click.UsageError(f"{shown}: of a cluster these kinds are read: {KINDS}")
 
 
 def _log() -> str:

@@ -6,29 +6,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from caplet.causes.catalogue import CAUSES, causes_of
+from caplet.causes.catalogue import causes_of
 from caplet.causes.cause import only_the_node_tells
-from caplet.kernel.caps import NO_CAPS, Cap, Caps
-from caplet.why.clue import comparable
+from caplet.kernel.caps import Cap, Caps
+from caplet.why.candidate import candidates_of
 from caplet.why.commandline import named_in
 from caplet.why.imagealone import said_by
 from caplet.why.podalone import refuted_by
-from caplet.why.wording import FIRST_FREE_PORT, WHERE, Worth, about, is_own, rank, worth
+from caplet.why.wording import Worth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from caplet.causes.cause import Cause, Found, Log
+    from caplet.causes.cause import Cause, Found
     from caplet.explain.explanation import Explanation
     from caplet.explain.facts import ImageFacts
     from caplet.image.program import Program
     from caplet.runtimes.node import Node
+    from caplet.why.candidate import Candidate
     from caplet.why.clue import Clue
 
-OF_NODE = (
-    "the node that the line comes from: --on NODE; or what its containers have: "
-    "sysctl net.ipv4.ip_unprivileged_port_start in one"
-)
+OF_NODE = "the node that the line comes from: --on NODE, or live: caplet why pod/NAME"
 
 Then = tuple[tuple[str, ...], ...]
 
@@ -44,27 +42,6 @@ class Explained(Protocol):
     def __call__(self, then: Then = (), ports: tuple[int, ...] = ()) -> Explanation:
         """What becomes of it where `then` follows its known programs, and it binds `ports` too."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A cause that a clue may be of."""
-
-    cause: Cause
-    clue: Clue
-    worth: Worth
-    program: str = ""
-    """The file that the clue names."""
-    port: int | None = None
-    about: Caps = NO_CAPS
-    """The capability that the clue is about; none where it may be any."""
-    place: int = 0
-    """Among those that share the line."""
-
-    @property
-    def where(self) -> str:
-        """In which containers the line means this cause."""
-        return WHERE.get(self.cause.code, self.cause.summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,38 +109,6 @@ class Answer:
         return tuple(dict.fromkeys(one.cause for one in self.candidates if one.cause.weight == "hint"))
 
 
-def candidates_of(clues: Iterable[Clue]) -> tuple[Candidate, ...]:
-    """Every cause whose log lines match; what decides first, then what is likely."""
-    found = [one for clue in clues for cause in CAUSES if (one := _candidate(cause, clue)) is not None]
-    return tuple(sorted(found, key=lambda one: (one.worth, one.place)))
-
-
-def _candidate(cause: Cause, clue: Clue) -> Candidate | None:
-    """By the log line that is worth most; None where it is about a port that anybody may bind."""
-    line = comparable(clue.text)
-    logs = (log for log in cause.logs if is_own(log, line))
-    found = [one for log in logs if (one := _matched(cause, log, clue, line)) is not None]
-    if any(one.port is not None and one.port >= FIRST_FREE_PORT for one in found):
-        return None
-    return min(found, key=lambda one: one.worth, default=None)
-
-
-def _matched(cause: Cause, log: Log, clue: Clue, line: str) -> Candidate | None:
-    match = log.match(line)
-    if match is None:
-        return None
-    named = match.groupdict()
-    return Candidate(
-        cause,
-        clue,
-        worth(cause, log, line),
-        program=(named.get("program") or "").strip("`'\""),
-        port=int(named["port"]) if named.get("port") else None,
-        about=about(log),
-        place=rank(cause, log),
-    )
-
-
 def answer(
     clues: Sequence[Clue],
     explained: Sequence[Explained] = (),
@@ -182,7 +127,8 @@ def answer(
     decided.sort(key=lambda one: not one.clues)
     refuted: tuple[Cause, ...] = ()
     facts: tuple[str, ...] = ()
-    impossible = dict(_impossible(candidates, explanations))
+    known = {clue for one in decided for clue in one.clues}
+    impossible = {clue: why for clue, why in _impossible(candidates, explanations) if clue not in known}
     if explanations:
         refuted = tuple(_refuted(candidates, explanations, assumed=assumed))
     elif image is not None:
@@ -281,15 +227,25 @@ def _is_free(candidate: Candidate, explanation: Explanation) -> bool:
 def _impossible(
     candidates: Iterable[Candidate], explanations: Sequence[Explanation]
 ) -> Iterator[tuple[Clue, str]]:
-    """Each denied bind(2) that no container of this node can have met, and why."""
+    """Each line that no container of this node can have written, and why."""
     for one in candidates:
         concerned = [those for those in explanations if _concerns(one, those.container.name)]
-        if one.port is None or not one.about or not concerned:
+        if not concerned:
             continue
-        if all(_is_free(one, those) for those in concerned):
-            there = concerned[0]
-            what = f"port {one.port} is free to every user there, as {there.port_start_why}"
-            yield one.clue, f"this line cannot come from {there.node}: {what}"
+        there, what = concerned[0], ""
+        if one.port is not None and one.about and all(_is_free(one, those) for those in concerned):
+            what = f": port {one.port} is free to every user there, as {there.port_start_why}"
+        elif one.execs and all(_runs(one, those) for those in concerned):
+            what = f" with this Pod and this image: {one.program or 'every program'} starts there"
+        if what:
+            yield one.clue, f"this line cannot come from {there.node}{what}"
+
+
+def _runs(candidate: Candidate, explanation: Explanation) -> bool:
+    """Whether it is certain that the program starts."""
+    if explanation.starts is not True or not _is_known_whole(explanation):
+        return False
+    return not candidate.program or _is_among(candidate.program, _programs(explanation))
 
 
 def _said(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from caplet.causes.cause import Cause
     from caplet.explain.facts import ImageFacts
     from caplet.image.program import Link
-    from caplet.why.answer import Candidate
+    from caplet.why.candidate import Candidate
 
 DEMANDING = frozenset({"CAP102", "CAP110"})
 """A file with an effective capability, where the bounding set lacks it."""

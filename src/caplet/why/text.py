@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from caplet.remedies.remedy import Remedy
     from caplet.runtimes.node import Node
-    from caplet.why.answer import Answer, Candidate, Decided
+    from caplet.why.answer import Answer, Decided
+    from caplet.why.candidate import Candidate
     from caplet.why.clue import Clue
 
 MAX_SEEN = 5

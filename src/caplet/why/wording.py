@@ -123,7 +123,12 @@ def worth(cause: Cause, log: Log, line: str) -> Worth:
 
 def is_own(log: Log, line: str) -> bool:
     """Whether the line is that log's, and not one about a program of that name which does not start: `exec /usr/bin/ping: ...`."""
-    return log not in PING_DENIED or not any(one.match(line) for one in (*EXEC_DENIED, *EXEC_DENIED_BEHIND))
+    return log not in PING_DENIED or not any(one.match(line) for one in SHARED[0].logs)
+
+
+def is_of_exec(log: Log) -> bool:
+    """Whether it says that execve(2) was denied."""
+    return log in SHARED[0].logs
 
 
 def is_of_files(line: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
-from tests.explain.memory import web
+from tests.explain.memory import image, web
 from tests.report.cases import CASES, FIVE, PLAIN, STRICT, every, examples, judged
 
 from caplet.kernel.caps import KNOWN
@@ -132,3 +132,25 @@ def test_ports_of_one_answer_are_one_line() -> None:
     text = "\n".join(report(judged(web(STRICT, ports=ports), PLAIN)))
     assert "port      :80, :443 cannot be bound: " in text
     assert "8080" not in text
+
+
+@pytest.mark.parametrize(
+    ("on", "line"),
+    [
+        ("containerd:1.7", 'event     exec: "ngnix": executable file not found in $PATH'),
+        (
+            "containerd:1.7+crun",
+            "event     executable file `ngnix` not found in $PATH: No such file or directory",
+        ),
+    ],
+)
+def test_a_mistyped_program_is_an_event_in_the_runtimes_words(on: str, line: str) -> None:
+    """There is no container then, and so no log."""
+    said = list(report(judged(web(STRICT, command="[ngnix]"), PLAIN, on)))
+    assert line in said
+    assert not [one for one in said if one.startswith("log")]
+
+
+def test_a_script_whose_interpreter_is_missing_has_a_log() -> None:
+    script = image({"/run.sh": "#!/nope\n"}, Entrypoint=["/run.sh"])
+    assert "log       exec /run.sh: no such file or directory" in list(report(judged(web(STRICT), script)))

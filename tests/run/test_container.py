@@ -18,7 +18,8 @@ from caplet.image.layer import Entry, Kind, TarWriter
 from caplet.image.rootfs import File, Rootfs
 from caplet.kernel.caps import Cap, Caps
 from caplet.programs.shipped import path
-from caplet.run.container import RunResult, run_container
+from caplet.run.container import RunResult, find_runtime, run_container
+from caplet.run.engine import node_here, on_this_machine
 from caplet.run.readback import read_probe
 from caplet.runtimes.model import LinuxCapabilities, oci_names
 
@@ -360,7 +361,7 @@ def test_an_unknown_or_missing_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="unknown runtime 'runsc'"):
         run("runsc", "/plain")
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("caplet.run.container.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("caplet.run.container.installed", lambda _: None)
     with pytest.raises(Unavailable, match="crun is not installed"):
         run("crun", "/plain")
     assert run_container(spec("/plain"), ROOTFS, runtime=None, relay=False).runtime == "embedded"
@@ -381,3 +382,15 @@ def test_no_descriptor_or_process_stays() -> None:
     assert set(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("name", ["ngnix", "/nope", "./nope", "sub/nope"])
+def test_a_program_that_is_not_there_in_the_runtimes_words(runtime: str, name: str) -> None:
+    """What `caplet explain` says that the event will say."""
+    label, program = find_runtime(runtime)
+    node = on_this_machine(node_here("containerd"), label, program)
+    result = run(runtime, name)
+    assert node.runtime.not_found is not None
+    assert result.error.removeprefix("runc create failed: unable to start container process: ") == (
+        node.runtime.not_found(name, "/", node.runtime_version)
+    )

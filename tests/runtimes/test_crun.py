@@ -62,3 +62,17 @@ def test_unknown_names_by_release(version: str, message: str | None) -> None:
 
 def test_its_words_where_execve_fails() -> None:
     assert crun.exec_error("/ep", errno.EPERM) == "exec container process `/ep`: Operation not permitted"
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "text"),
+    [
+        ("1.20", "ngnix", "executable file `ngnix` not found in $PATH: No such file or directory"),
+        ("1.20", "/nope", "executable file `/nope` not found in $PATH: No such file or directory"),
+        ("1.21", "ngnix", "executable file `ngnix` not found in $PATH: No such file or directory"),
+        ("1.21", "/nope", "executable file `/nope` not found: No such file or directory"),
+        ("1.21", "bin/nope", "executable file `/srv/bin/nope` not found: No such file or directory"),
+    ],
+)
+def test_its_words_where_there_is_no_program(version: str, name: str, text: str) -> None:
+    assert crun.not_found(name, "/srv", Version.parse(version)) == text

@@ -89,3 +89,9 @@ def test_capabilities_that_runc_lacks_itself_end_it() -> None:
 )
 def test_its_words_where_execve_fails(version: str, text: str) -> None:
     assert runc.exec_error("/ep", errno.EPERM, Version.parse(version)) == text
+
+
+def test_its_words_where_there_is_no_program() -> None:
+    """Those of the real one: tests/run/test_container.py."""
+    assert runc.not_found("ngnix", "/") == 'exec: "ngnix": executable file not found in $PATH'
+    assert runc.not_found("/nope", "/") == 'exec: "/nope": stat /nope: no such file or directory'

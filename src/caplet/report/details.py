@@ -17,6 +17,7 @@ from caplet.report.words import (
     flat,
     identity,
     image_name,
+    not_found,
     ports,
     secure,
     seen_by_users,
@@ -73,7 +74,7 @@ def body(judged: Judged, width: int | None, look: Look, *, wide: bool, alone: bo
     label = _Labels(width, look, {} if alone else _versions(explanation.node))
     yield from label("verdict", verdict(explanation, names), STYLES[explanation.verdict])
     if line := seen_by_users(explanation):
-        yield from label("log", line)
+        yield from label("event" if not_found(explanation) else "log", line)
     for text in ports(explanation, who=alone):
         yield from label("port", text)
     for text in secure(explanation):

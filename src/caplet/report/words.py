@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,19 @@ def seen_by_users(explanation: Explanation) -> str:
         return ""
     node = explanation.node
     path = step.program.argv[0] if step.program is not None else ""
+    if node.runtime.not_found is not None and not_found(explanation):
+        assert explanation.spec is not None
+        return node.runtime.not_found(path, explanation.spec.process.cwd, node.runtime_version)
     if step.program is not None and step.program.chain:
         path = os.fsdecode(step.program.chain[0].path)
     return node.runtime.exec_error(path, step.errno, node.runtime_version)
+
+
+def not_found(explanation: Explanation) -> bool:
+    """Whether there is no file for the entrypoint: OCI runtimes look before they make the container, and it has no log."""
+    step = explanation.failed
+    program = None if step is None else step.program
+    return step is not None and step.errno == errno.ENOENT and program is not None and not program.chain
 
 
 def step_title(step: Step) -> str:

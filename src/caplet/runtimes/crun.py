@@ -6,6 +6,7 @@ containers/crun ba38286 (1.29.1): src/libcrun/linux.c libcrun_set_caps, read_cap
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ UNKNOWN = Since(
 )
 """The error about a name that it does not know; None: it only warns. 78aeac9f (0.19), 2e822523 (1.29)."""
 
+
+NAMES_THE_FILE = Since(((Version(0), False), (Version(1, 21), True)))
+"""Whether what it says of a path that is not there is without `in $PATH`: bb56343c (1.21) src/libcrun/utils.c find_executable."""
 
 ID_MAPPED_MOUNTS = Since(((Version(0), False), (Version(1, 9), True)))
 """`crun features` mountExtensions, since 1.9."""
@@ -123,9 +127,17 @@ def system_calls(
     return tuple(calls)
 
 
-def exec_error(path: str, errno: int, _version: Version = NEWEST) -> str:
+def exec_error(path: str, number: int, _version: Version = NEWEST) -> str:
     """container.c container_init, and error.c crun_error_write_warning_and_release: the errno as strerror(3) has it."""
-    return f"exec container process `{path}`: {os.strerror(errno)}"
+    return f"exec container process `{path}`: {os.strerror(number)}"
+
+
+def not_found(name: str, cwd: str, version: Version = NEWEST) -> str:
+    """find_executable and its callers in container.c, before the start (measured with 1.8.1)."""
+    where = " in $PATH"
+    if "/" in name and NAMES_THE_FILE.at(version):
+        name, where = os.path.join(cwd, name), ""
+    return f"executable file `{name}` not found{where}: {os.strerror(errno.ENOENT)}"
 
 
 RUNTIME = OCIRuntime(
@@ -136,6 +148,7 @@ RUNTIME = OCIRuntime(
     ignored=ignored,
     warning=warning,
     exec_error=exec_error,
+    not_found=not_found,
     file_caps=lambda _no_new_privs, _version: "kernel",
     id_mapped_mounts=ID_MAPPED_MOUNTS,
 )

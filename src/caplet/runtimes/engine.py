@@ -108,6 +108,9 @@ class OCIRuntime:
     """The line that a user reads where execve of a path fails with an errno."""
     file_caps: Callable[[bool, Version], FileCapsRule | None]
     """Under no_new_privs or not; None where it is not known."""
+    not_found: Callable[[str, str, Version], str] | None = None
+    """The line where it finds no program of that name, seen from that working directory, and makes no container; None
+    where that too comes of execve."""
     set_id: bool = True
     """Whether execve looks at set-user-ID and set-group-ID bits."""
     id_mapped_mounts: Since[bool] | None = None

@@ -9,7 +9,7 @@ import pytest
 from tests.explain.memory import image, web
 from tests.why.containers import codes, containers
 
-from caplet.why.answer import answer
+from caplet.why.answer import OF_NODE, OF_PORTS, answer
 from caplet.why.clue import clues_of
 from caplet.why.somewhere import answer_somewhere
 
@@ -79,6 +79,7 @@ def test_a_port_that_the_named_node_opens_was_denied_elsewhere(on: str) -> None:
     assert why.startswith(f"this line cannot come from {found.node}: port 80 is free to every user there")
     assert found.open == ()
     assert not found.assumed
+    assert found.needs == (OF_NODE, OF_PORTS)
 
 
 def test_of_hostnetwork_the_node_decides() -> None:

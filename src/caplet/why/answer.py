@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 OF_NODE = "the node that the line comes from: --on NODE, or live: caplet why pod/NAME"
 
+OF_PORTS = "what the container has, where the engine is configured otherwise: sysctl net.ipv4.ip_unprivileged_port_start in it"
+
 Then = tuple[tuple[str, ...], ...]
 
 
@@ -137,6 +139,7 @@ def answer(
     if not any(one.clues for one in decided):
         left = [one for one in candidates if one.clue not in impossible]
         told = [OF_NODE] if impossible else []
+        told += [OF_PORTS for one in candidates if one.clue in impossible and one.port is not None]
         more = _needs(left, explanations, image) if left or not impossible else ()
         needs = tuple(dict.fromkeys([*told, *more]))
     return Answer(

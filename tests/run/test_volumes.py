@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import missing
 from tests.run.containers import RUNTIMES, spec
+from tests.run.test_rootless import as_user
 
 from caplet.image.elf import read_elf
 from caplet.image.rootfs import File, Rootfs
 from caplet.kubernetes.document import documents
 from caplet.kubernetes.pod import the_pod
 from caplet.run.container import run_container
+from caplet.run.rootless import as_root
 from caplet.run.volumes import volume_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("root")]
 
@@ -74,12 +79,39 @@ def files(tool: Callable[[str], str]) -> Rootfs:
 def test_a_volume_is_the_same_whatever_lies_below(
     runtime: str, files: Rootfs, fs_group: str, access: str
 ) -> None:
+    assert look(runtime, files, fs_group) == expected(access)
+
+
+@pytest.mark.parametrize(("fs_group", "access"), [("fsGroup: 2000", "2777 0 2000")])
+def test_an_ordinary_user_has_the_same(
+    runtime: str, files: Rootfs, fs_group: str, access: str, tmp_path: Path, tool: Callable[[str], str]
+) -> None:
+    for name in ("newuidmap", "newgidmap"):
+        tool(name)
+    report = os.memfd_create("report")
+
+    def work() -> int:
+        os.write(report, json.dumps(look(runtime, files, fs_group)).encode())
+        return 0
+
+    assert as_user(lambda: as_root(work), tmp_path) == "0"
+    said = json.loads(os.pread(report, 65536, 0))
+    os.close(report)
+    assert said == expected(access)
+
+
+def look(runtime: str, files: Rootfs, fs_group: str) -> list[str]:
+    """What the container says of its volumes."""
     pod = the_pod(documents(POD % fs_group, "pod.yaml"), "pod.yaml")
     wanted = spec("/busybox", "sh", "-c", LOOK, caps=(), uid=101)
     wanted = replace(wanted, mounts=(*wanted.mounts, *volume_mounts(pod, pod.containers[0])))
     result = run_container(wanted, files, runtime=runtime, relay=False)
     assert result.error == ""
-    assert result.stdout.decode().splitlines() == [
+    return result.stdout.decode().splitlines()
+
+
+def expected(access: str) -> list[str]:
+    return [
         f"/there {access}",
         f"/part {access}",
         f"/not/there {access}",
@@ -89,4 +121,4 @@ def test_a_volume_is_the_same_whatever_lies_below(
         "/not/there:",
         "",
         "/part:",
-    ], result.stderr.decode()
+    ]

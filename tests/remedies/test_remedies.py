@@ -163,3 +163,38 @@ def test_two_changes_where_one_is_not_enough() -> None:
     both = remedies_of(mistyped)
     assert both[0].title == "write NET_RAW, if that is meant; then give /app the capability NET_RAW"
     assert both[0].commands == ("caplet grant oci:image -o oci:OUT /app=NET_RAW",)
+
+
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [
+        ("exec /server -v", ["/server", "-v"]),
+        ("exec /server $(hostname)", None),
+        ("exec /server *.conf", None),
+        ('exec /server "$FROM_A_SECRET"', None),
+        (
+            "exec /server '$$(BAR)' '$$$$' '$$$$$$(BAR)' '$x'",
+            ["/server", "$$(BAR)", "$$$", "$$$$$$(BAR)", "$x"],
+        ),
+    ],
+)
+def test_a_program_is_started_itself_with_the_words_that_are_known(
+    script: str, command: list[str] | None
+) -> None:
+    facts = image({"/server": "elf cap_net_bind_service=ep"})
+    env = "[{name: FROM_A_SECRET, valueFrom: {secretKeyRef: {name: a, key: b}}}, {name: BAR, value: bar}]"
+    words = yaml_lines({"command": ["sh", "-c", script]})[0].removeprefix("command: ")
+    text = web(STRICT, command=words, env=env)
+    before = explained(text, facts, "containerd:1.7")
+    assert before.verdict is Verdict.INERT
+    direct = [one for one in remedies_of(before) if one.title.startswith("start /server itself")]
+    if command is None:
+        assert not direct
+        return
+    (remedy,) = direct
+    assert remedy.patch is not None
+    assert remedy.patch["spec"]["containers"][0]["command"] == command
+    program, meant = (one.executions[-1].program for one in (remedy.explanation, before))
+    assert program is not None
+    assert meant is not None
+    assert program.argv[1:] == meant.argv[1:]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.cases import CASES
 
+from caplet.image.wrappers.model import Unsure
 from caplet.kubernetes.document import documents
 from caplet.report.explainjson import document
 from caplet.report.yamltext import yaml_text
@@ -29,6 +30,13 @@ def kubectl(text: str) -> Any:
 def test_a_word_stays_a_word(word: str) -> None:
     text = yaml_text({"key": word, "list": [word]})
     assert yaml.safe_load(text) == kubectl(text) == {"key": word, "list": [word]}
+
+
+def test_a_word_of_another_type_of_str_is_a_word() -> None:
+    assert yaml.safe_load(yaml_text({"key": Unsure("$(x)"), "list": [Unsure("yes")]})) == {
+        "key": "$(x)",
+        "list": ["yes"],
+    }
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caplet.image.interpreters import Runs, runs
+from caplet.image.wrappers.model import Unsure
 from caplet.kernel.caps import NO_CAPS, Cap, Caps
 from caplet.kernel.filecaps import FileCaps
 from caplet.remedies.podchanges import allowing
@@ -107,13 +109,15 @@ def start_directly(explanation: Explanation) -> Iterator[Proposal]:
         return
     if any(step.calls for step in explanation.steps[1:]) or not all(map(_is_interpreter, steps[:-1])):
         return  # a wrapper that changes the user or its sets does more than start the program, and so does a server
-    argv = (os.fsdecode(last.program.chain[0].path), *last.program.argv[1:])
+    if any(isinstance(word, Unsure) for word in last.program.argv):
+        return  # a word that only run time knows cannot be written down
+    argv = tuple(map(_for_the_kubelet, (os.fsdecode(last.program.chain[0].path), *last.program.argv[1:])))
     container = explanation.container
     changed = replace(container, command=argv, args=())
     fields = {"command": list(argv), "args": None} if container.args else {"command": list(argv)}
     direct = replace(explanation, pod=with_container(explanation.pod, container, changed), container=changed)
     attributes, commands = _attributes(explanation, wanted, [last])
-    title = f"start {argv[0]} itself, without what stands before it"
+    title = f"start {os.fsdecode(last.program.chain[0].path)} itself, without what stands before it"
     if commands:
         title += ", and give it the capability"
     yield Proposal(
@@ -129,6 +133,11 @@ def start_directly(explanation: Explanation) -> Iterator[Proposal]:
         patch=container_patch(explanation.pod, container, fields),
         commands=commands,
     )
+
+
+def _for_the_kubelet(word: str) -> str:
+    """The word that the kubelet makes this one of: it expands `$(NAME)` and `$$`, kubelet/third_party expansion.Expand."""
+    return re.sub(r"\$(?=[$(])", "$$", word)
 
 
 def _wanted(explanation: Explanation) -> Caps:

@@ -194,7 +194,7 @@ def _template() -> Template:
 
 def _shown(value: object) -> object:
     """What is put into the page, before its markup is escaped."""
-    return shown(value) if type(value) is str else value
+    return shown(str(value)) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _trusted(text: str) -> object:

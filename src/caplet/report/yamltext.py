@@ -41,4 +41,5 @@ def _dumper() -> type[SafeDumper]:
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=quoted)
 
     Dumper.add_representer(str, text)
+    Dumper.add_multi_representer(str, lambda dumper, data: text(dumper, str(data)))
     return Dumper

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -13,6 +15,9 @@ from caplet.explain.explanation import Verdict
 from caplet.kernel.filecaps import FileCaps
 from caplet.remedies.remedies import remedies_of
 from caplet.remedies.remedy import Gives, yaml_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STRICT = (
     "runAsUser: 65532, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}"
@@ -26,13 +31,13 @@ NAMED = image({"/app": "elf", "/etc/passwd": "app:x:7:7::/:/bin/sh\n"}, Entrypoi
 
 
 def merged(value: Any, patch: Any) -> Any:
-    """A strategic merge, as far as these patches go: containers by name, sysctls by name, null deletes."""
+    """A strategic merge, as far as these patches go: containers and env by name, other lists are atomic, null deletes."""
     if isinstance(patch, dict) and isinstance(value, dict):
         result = dict(value)
         for key, inner in patch.items():
             if inner is None:
                 result.pop(key, None)
-            elif key in ("containers", "initContainers", "sysctls") and isinstance(result.get(key), list):
+            elif key in ("containers", "initContainers", "env") and isinstance(result.get(key), list):
                 result[key] = _by_name(result[key], inner)
             else:
                 result[key] = merged(result.get(key), inner)
@@ -136,6 +141,72 @@ def test_a_grant_keeps_what_the_file_has() -> None:
     program = grants[0].explanation.executions[-1].program
     assert program is not None
     assert program.file.caps == FileCaps.parse("cap_net_bind_service,cap_net_raw=ep")
+
+
+def test_the_other_sysctls_stay() -> None:
+    others = [
+        {"name": "kernel.shm_rmid_forced", "value": "1"},
+        {"name": "net.ipv4.tcp_syncookies", "value": "1"},
+    ]
+    text = web(STRICT, whole=f"sysctls: {others}")
+    freed = remedies_of(explained(text, PLAIN))[0]
+    assert freed.gives is Gives.PORTS
+    patched = merged(yaml.safe_load(text), freed.patch)
+    port_start = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
+    assert patched["spec"]["securityContext"]["sysctls"] == [*others, port_start]
+
+
+def test_kubectl_makes_the_same_of_a_patch(tool: Any, tmp_path: Path) -> None:
+    """kubectl patch --local applies a strategic merge with the API's own types."""
+    kubectl = tool("kubectl")
+    text = web(STRICT, whole='sysctls: [{name: kernel.shm_rmid_forced, value: "1"}]', args='["-x"]')
+    before = explained(text, PLAIN, "containerd:1.7")
+    patches = [one.patch for one in remedies_of(before) if one.patch is not None]
+    assert any("securityContext" in patch["spec"] for patch in patches)
+    manifest, file = tmp_path / "pod.yaml", tmp_path / "patch.yaml"
+    manifest.write_text(text, encoding="utf-8")
+    for patch in patches:
+        file.write_text("\n".join(yaml_lines(patch)), encoding="utf-8")
+        argv = [
+            kubectl,
+            "patch",
+            "--local",
+            "--dry-run=client",
+            "-f",
+            str(manifest),
+            "--patch-file",
+            str(file),
+            "-o",
+            "json",
+        ]
+        done = subprocess.run(argv, capture_output=True, check=True, env={"HOME": str(tmp_path)})
+        made, mine = json.loads(done.stdout), merged(yaml.safe_load(text), patch)
+        assert made["spec"] == mine["spec"]
+
+
+def test_the_same_change_is_named_once() -> None:
+    security = "runAsUser: 7, capabilities: {drop: [NET_BIND_SERVICE], add: [NET_BIND_SERVICE]}"
+    for on in ("containerd:1.7", "crio", "docker", "podman"):
+        remedies = remedies_of(explained(web(security), GRANTED, on))
+        changes = [(one.patch, one.commands) for one in remedies]
+        assert all(change not in changes[:place] for place, change in enumerate(changes))
+
+
+def test_a_wrapper_gets_nothing_where_its_program_is_enough() -> None:
+    files = {"/bin/gosu": "elf", "/app": "elf", "/etc/passwd": "app:x:7:7::/:/bin/sh\n"}
+    facts = image(files, Entrypoint=["gosu", "app", "/app"])
+    remedies = remedies_of(explained(web("capabilities: {add: [NET_BIND_SERVICE]}"), facts, "containerd:1.7"))
+    assert any(command.endswith(" /app=NET_BIND_SERVICE") for one in remedies for command in one.commands)
+    assert not any("/bin/gosu" in command for one in remedies for command in one.commands)
+
+
+def test_free_ports_need_no_sysctl() -> None:
+    """Every process may bind 8080: what is asked for can go."""
+    titles = [
+        one.title for one in remedies_of(explained(web(STRICT, ports="[{containerPort: 8080}]"), PLAIN))
+    ]
+    assert titles[0].startswith("leave NET_BIND_SERVICE out, if")
+    assert not any(title.startswith("let this Pod") for title in titles)
 
 
 def test_nothing_for_what_works() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from caplet.errors import InvalidInput
+from caplet.explain.explanation import FIRST_FREE_PORT
 from caplet.image.passwd import resolve_user
 from caplet.kernel.capable import PORT_START
 from caplet.kernel.caps import Cap, Caps
@@ -42,6 +43,29 @@ def drop_what_is_not_needed(explanation: Explanation) -> Iterator[Proposal]:
         explanation.port_start_why,
         Gives.LESS,
     )
+
+
+def drop_what_no_port_needs(explanation: Explanation) -> Iterator[Proposal]:
+    """NET_BIND_SERVICE for ports that everybody may bind."""
+    bind = Cap.NET_BIND_SERVICE
+    if bind not in explanation.lost or not _names_free_ports_only(explanation):
+        return
+    kept = tuple(name for name in explanation.asked_names if _bare(name) != bind.name)
+    if kept == explanation.asked_names or explanation.container.security_context.privileged:
+        return
+    yield _with(
+        explanation,
+        {"add": kept},
+        {"capabilities": {"add": list(kept) or None}},
+        f"leave {bind.name} out, if the program binds no other ports than those of the manifest",
+        f"none of them is below {FIRST_FREE_PORT}",
+        Gives.LESS,
+    )
+
+
+def _names_free_ports_only(explanation: Explanation) -> bool:
+    """The container's `ports` name some, and none that needs a privilege."""
+    return bool(explanation.container.ports) and not explanation.ports
 
 
 def spell_right(explanation: Explanation) -> Iterator[Proposal]:
@@ -122,12 +146,14 @@ def free_ports(explanation: Explanation) -> Iterator[Proposal]:
     """Ports below 1024 without a capability: a safe sysctl, allowed by the Pod Security Standards at every level."""
     pod = explanation.pod
     wants = explanation.closed_ports or Cap.NET_BIND_SERVICE in explanation.lost
-    if pod.host_network or not wants or explanation.port_start == 0:
+    if pod.host_network or not wants or explanation.port_start == 0 or _names_free_ports_only(explanation):
         return
     whole = pod.security_context
     sysctls = (*(one for one in whole.sysctls if one.name != PORT_START), Sysctl(PORT_START, "0"))
     changed = replace(pod, security_context=replace(whole, sysctls=sysctls))
-    patch = pod_patch(pod, {"securityContext": {"sysctls": [{"name": PORT_START, "value": "0"}]}})
+    # The list is atomic (core/v1 types.go PodSecurityContext.Sysctls): a patch replaces the whole of it.
+    listed = [{"name": one.name, "value": one.value} for one in sysctls]
+    patch = pod_patch(pod, {"securityContext": {"sysctls": listed}})
     yield Proposal(
         "let this Pod's processes bind every port: no capability needed",
         f"{PORT_START} is of the Pod's own network namespace",

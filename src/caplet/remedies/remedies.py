@@ -22,6 +22,7 @@ WORKS = frozenset({Verdict.EFFECTIVE, Verdict.NOT_NEEDED})
 
 PROPOSE: tuple[Callable[[Explanation], Iterator[Proposal]], ...] = (
     podchanges.drop_what_is_not_needed,
+    podchanges.drop_what_no_port_needs,
     podchanges.spell_right,
     podchanges.not_drop_again,
     podchanges.number_the_user,
@@ -41,13 +42,24 @@ def remedies_of(explanation: Explanation) -> tuple[Remedy, ...]:
     """Changes after which the container works, what gives least first. None for one that works as it asks."""
     if explanation.verdict is Verdict.EFFECTIVE and not (explanation.asked & explanation.needless):
         return ()
-    kept = [
-        remedy
-        for propose in PROPOSE
-        for proposal in propose(explanation)
-        if (remedy := _tried(explanation, proposal)) is not None
-    ]
+    kept: list[Remedy] = []
+    granted = False
+    for propose in PROPOSE:
+        if propose is imagechanges.grant_the_chain and granted:
+            continue  # the last program alone is enough
+        found = [
+            remedy
+            for proposal in propose(explanation)
+            if (remedy := _tried(explanation, proposal)) is not None
+        ]
+        granted = granted or (propose is imagechanges.grant and bool(found))
+        kept += [one for one in found if not any(_same(one, before) for before in kept)]
     return tuple(sorted(kept or _in_two_steps(explanation), key=lambda remedy: remedy.gives))
+
+
+def _same(one: Remedy, other: Remedy) -> bool:
+    """Two ways to say the same change."""
+    return one.commands == other.commands and one.explanation.pod == other.explanation.pod
 
 
 def _in_two_steps(before: Explanation) -> list[Remedy]:

@@ -223,3 +223,21 @@ def test_on_the_nodes_network_its_own_setting_decides(security: str, on: str, ve
     decided = [one.decided_by for one in explanation.doubts]
     expected = ["`sysctl net.ipv4.ip_unprivileged_port_start` on the node"]
     assert decided == (expected if verdict == Verdict.UNKNOWN else [])
+
+
+@pytest.mark.parametrize(
+    ("on", "own", "value", "verdict"),
+    [
+        ("containerd:2.1", "", "080", Verdict.REFUSED),
+        ("crio", "", "abc", Verdict.REFUSED),
+        ("containerd:2.1", "", "0x50", Verdict.EFFECTIVE),
+        ("containerd:2.1", "", "0x51", Verdict.INERT),
+        ("containerd:2.1", "", "", Verdict.INERT),
+        ("docker", "hostNetwork: true", "0", Verdict.REFUSED),
+        ("podman", "hostNetwork: true", "0", Verdict.REFUSED),
+    ],
+)
+def test_sysctls_as_they_are_written(on: str, own: str, value: str, verdict: Verdict) -> None:
+    whole = f"sysctls: [{{name: net.ipv4.ip_unprivileged_port_start, value: '{value}'}}]"
+    text = web("runAsUser: 1000", whole=whole).replace("spec:\n", f"spec:\n  {own}\n", 1)
+    assert explained(text, PLAIN, on).verdict == verdict

@@ -17,7 +17,7 @@ from caplet.kernel.caps import Caps
 from caplet.kernel.credentials import Credentials, Denied, ThreadCaps
 from caplet.kernel.namespaces import INITIAL, UserNamespace
 from caplet.kernel.syscalls import SetnsUser, apply_all
-from caplet.runtimes import apiserver
+from caplet.runtimes import apiserver, sysctls
 from caplet.runtimes.model import Refused
 from caplet.runtimes.ports import port_start
 
@@ -123,6 +123,9 @@ def _account(node: Node, request: SecurityContext, image: ImageFacts | None) -> 
 
 
 def _run(base: Explanation, spec: Spec, node: Node, every: Caps) -> Explanation:
+    not_set = sysctls.refused(spec, node.runtime.name, node.runtime_version)
+    if not_set is not None:
+        return replace(base, refused=not_set)
     calls = node.runtime.system_calls(spec.process, every, node.runtime_version)
     if isinstance(calls, Refused):
         return replace(base, refused=calls)

@@ -163,6 +163,17 @@ def sysctls(asked: dict[str, str], *, host_network: bool) -> dict[str, str]:
     return asked if host_network else {PING_GROUP_RANGE: "0 0"} | asked
 
 
+def _not_on_hosts_network(asked: Mapping[str, str]) -> Refused | None:
+    """pkg/specgen/generate/security_linux.go securityConfigureGenerator; measured with 4.3.1."""
+    for name, value in asked.items():
+        if name.startswith("net."):
+            return Refused(
+                "Podman",
+                f"sysctl {name}={value} can't be set since Network Namespace set to host: invalid argument",
+            )
+    return None
+
+
 def spec(
     pod: PodSpec,
     container: Container,
@@ -175,6 +186,9 @@ def spec(
     default_caps: Caps | None = None,
 ) -> Spec | Refused:
     """pkg/specgen/generate/oci_linux.go SpecGenToOCI, libpod/container_internal_linux.go generateSpec."""
+    asked = kubelet.sysctls(pod)
+    if pod.host_network and (refused := _not_on_hosts_network(asked)):
+        return refused
     user = user_string(request, image.user)
     granted = capabilities(request, user, every, version, image.labels, default_caps)
     if isinstance(granted, Refused):
@@ -192,7 +206,7 @@ def spec(
             else request.supplemental_groups,
         ),
         capabilities=granted,
-        sysctl=sysctls(kubelet.sysctls(pod), host_network=bool(pod.host_network)),
+        sysctl=sysctls(asked, host_network=bool(pod.host_network)),
         mounts=MOUNTS,
     )
 

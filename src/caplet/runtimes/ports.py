@@ -7,9 +7,9 @@ whatever the host's has (net/ipv4/af_inet.c inet_init_net).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from caplet.runtimes.sysctls import port_start_of
 from caplet.runtimes.template import PORT_START
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 KERNEL_DEFAULT = 1024
 """PROT_SOCK."""
-
-HIGHEST = 65535
 
 
 def port_start(node: Node, pod: PodSpec, spec: Spec) -> tuple[int | None, str]:
@@ -32,23 +30,18 @@ def port_start(node: Node, pod: PodSpec, spec: Spec) -> tuple[int | None, str]:
         )
     asked = {sysctl.name: sysctl.value for sysctl in pod.security_context.sysctls}
     if PORT_START in asked:
-        return _number(asked[PORT_START]), f"the Pod sets {PORT_START}={asked[PORT_START]}"
+        return port_start_of(asked[PORT_START]), f"the Pod sets {PORT_START}={asked[PORT_START]}"
     engine = f"{node.engine.title} {node.engine_version}"
     if node.row is not None and PORT_START in node.row.sysctls:
         assert node.platform is not None
         start = node.row.sysctls[PORT_START]
-        return _number(start), f"{node.platform.title} has {node.engine.title} set {PORT_START}={start}"
+        return port_start_of(start), f"{node.platform.title} has {node.engine.title} set {PORT_START}={start}"
     if PORT_START in spec.sysctl:
         start = spec.sysctl[PORT_START]
-        return _number(start), f"{engine} sets {PORT_START}={start} for every network namespace that it makes"
+        return port_start_of(
+            start
+        ), f"{engine} sets {PORT_START}={start} for every network namespace that it makes"
     return (
         KERNEL_DEFAULT,
         f"{engine} sets no {PORT_START}, and a new network namespace starts at {KERNEL_DEFAULT}",
     )
-
-
-def _number(text: str) -> int | None:
-    """None for what the kernel does not take: then the Pod does not start."""
-    if not re.fullmatch(r"\s*\d{1,5}\s*", text, re.ASCII) or int(text) > HIGHEST:
-        return None
-    return int(text)

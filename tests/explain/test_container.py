@@ -153,9 +153,10 @@ def test_without_the_image_what_is_certain_is_said() -> None:
     assert explanation.doubts
 
 
-def test_a_volume_over_the_program_is_a_doubt() -> None:
+@pytest.mark.parametrize("path", ["/opt", "/opt/", "//opt", "opt", "./opt", "/tmp/../opt", "/../opt/./"])
+def test_a_volume_over_the_program_is_a_doubt(path: str) -> None:
     text = (
-        web(STRICT, volumeMounts="[{name: data, mountPath: /opt}]")
+        web(STRICT, volumeMounts=f"[{{name: data, mountPath: {path}}}]")
         + "  volumes: [{name: data, emptyDir: {}}]\n"
     )
     facts = image({"/opt/app": "elf cap_net_bind_service=ep"}, Entrypoint=["/opt/app"])

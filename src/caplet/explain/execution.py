@@ -247,7 +247,8 @@ def _met(
 def _covering(link: Link, container: Container) -> str | None:
     """The volume that is mounted over a file of the image."""
     for mount in container.volume_mounts:
-        place = os.fsencode(mount.mount_path.rstrip("/") or "/")
+        # As the kubelet and the engines clean it: filepath.Join of Go. POSIX leaves two slashes at the beginning alone.
+        place = b"/" + os.fsencode(os.path.normpath(f"/{mount.mount_path}")).lstrip(b"/")
         if link.path == place or link.path.startswith(place.rstrip(b"/") + b"/"):
             return mount.name
     return None

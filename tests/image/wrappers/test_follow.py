@@ -11,7 +11,7 @@ import pytest
 from caplet.image.program import find_program
 from caplet.image.rootfs import File, Rootfs
 from caplet.image.wrappers.follow import Executes, Next, Nothing, Unknown, next_argv
-from caplet.image.wrappers.model import SetcapAtRunTime, Unsure
+from caplet.image.wrappers.model import ANY, SetcapAtRunTime, Unsure
 from caplet.kernel.caps import NO_CAPS, Caps
 from caplet.kernel.credentials import Credentials, ThreadCaps
 from caplet.kernel.execve import execve
@@ -332,6 +332,9 @@ SCRIPTS_THAT_STAY_UNKNOWN = {
     "of the run time": ('exec "$HOSTNAME"', (("$HOSTNAME",),)),
     "alternatives": ('if app; then set -- web "$@"; fi\nexec "$@"', (("web", "app"), ("app",))),
     "a path of the run time": ('PATH="$(cat /path)"\nexec app', (("app",),)),
+    "an element that is unset": ('a=(app 1); unset "a[1]"; exec "${a[@]}"', (("${a[@]}",),)),
+    "the shell itself": ('exec "$BASH" -c app', (("$BASH", "-c", "app"),)),
+    "a directory that is not in the image": ("cd /data; exec ./app", (("./app",),)),
     "syntax error": ("if true; then exec app", ()),
     "not read": ("case $1 in @(a|b)) exec app;; esac", ()),
 }
@@ -357,6 +360,29 @@ def test_variables_of_run_time_make_their_users_unsure() -> None:
     other = step(image(entry='#!/bin/sh\nexec gosu "$TOKEN" app\n'), "/entry", env=env)
     assert isinstance(other, Executes)
     assert isinstance(step(image(), *other.argv, cred=root()), Unknown)
+
+
+@pytest.mark.parametrize("text", ["X=app sh -c 'exec $X'", "set -a; X=app; sh -c 'exec $X'", "X=app f"])
+def test_variables_of_one_command_reach_it(text: str) -> None:
+    files = image(entry=f"#!/bin/bash\nf() {{ sh -c 'exec $X'; }}\n{text}\n")
+    assert chain(files, "/entry", cred=web()).programs == ("/entry", "sh", "app")
+
+
+def test_variables_of_envfrom_are_not_taken_as_unset() -> None:
+    env = (*ENV, Unsure(f"{ANY}=envFrom"))
+    assert isinstance(step(image(), "sh", "-c", "exec $PROG", env=env), Unknown)
+    assert isinstance(step(image(), "sh", "-c", "exec ${PROG:-app}", env=env), Unknown)
+    assert isinstance(step(image(), "sh", "-c", "PROG=app; exec $PROG", env=env), Executes)
+    assert isinstance(step(image(), "env", "sh", "-c", "exec app", env=env), Executes)
+
+
+def test_two_brackets_of_an_unknown_sh() -> None:
+    text = "[[ a = a ]] && exec app; exec web"
+    made = image()
+    assert isinstance(step(made, "bash", "-c", text), Executes)
+    assert isinstance(step(made, "sh", "-c", text), Executes)  # busybox has them
+    unknown = Rootfs.of({"/bin/sh": ELF, "/usr/bin/app": ELF, "/usr/bin/web": ELF})
+    assert isinstance(step(unknown, "sh", "-c", text), Unknown)
 
 
 def test_sourced_files_are_read() -> None:

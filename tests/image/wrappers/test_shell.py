@@ -44,6 +44,7 @@ class Case:
 
 
 BASH = ("bash",)
+DASH = ("dash",)
 ENTRYPOINT = """
 set -e
 if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then
@@ -180,6 +181,33 @@ CASES = {
     "arithmetic": Case("if (( $# > 1 )); then exec app; fi; exec other", ("1", "2"), expected=("app",), shells=BASH),
     "function keyword": Case("function f { exec app; }\nf", expected=("app",), shells=BASH),
     "process substitution": Case("exec > >(cat >/dev/null)\nexec app", expected=("app",), shells=BASH),
+    "assigned for a function": Case("f() { exec $X; }; X=app f", expected=("app",)),
+    "assigned for eval": Case("X=app eval 'exec $X'", expected=("app",)),
+    "a directory that is missing": Case("cd /nowhere; exec bin/true", expected=None),
+    "a directory that is needed": Case("cd /nowhere || exec other; exec app", expected=None),
+    "a directory": Case("cd /usr || exec other; exec app", expected=("app",)),
+    "a file for a directory": Case("cd /etc/passwd && exec other; exec app", expected=("app",)),
+    "set -e and the last of a list": Case("set -e; true && false; exec app"),
+    "set -e and the first of a list": Case("set -e; false && true; exec app", expected=("app",)),
+    "set -e and a subshell": Case("set -e; (false); exec app"),
+    "set -e and a subshell in a list": Case("set -e; (false) || (exit 0); exec app", expected=("app",)),
+    "set -e and a pipe": Case("set -e; true | false; exec app"),
+    "set -e and a negated pipe": Case("set -e; ! true | false; ! true; exec app", expected=("app",)),
+    "set -e and a substitution": Case("set -e; X=$(false); exec app"),
+    "set -e and a substitution among words": Case('set -e; : "$(false)"; exec app', expected=("app",)),
+    "pipefail": Case("set -eo pipefail; false | true; exec app", shells=BASH),
+    "pipefail alone": Case("set -o pipefail; false | true && exec other; exec app", expected=("app",), shells=BASH),
+    "pipefail in dash": Case("set -euo pipefail; exec app", expected=None, shells=DASH),
+    "pipefail where there is": Case("(set -o pipefail 2>/dev/null) && exec other; exec app", expected=("app",), shells=DASH),
+    "set -u": Case("set -u; exec app $NONE"),
+    "set -u with defaults": Case('set -u; exec app "${NONE:-1}" "$@" ${NONE+x}', expected=("app", "1")),
+    "set -u in a list of cases": Case("set -u; case $NONE in *) exec other;; esac; exec app"),
+    "two brackets in dash": Case("[[ a = a ]] && exec other; exec app", expected=("app",), shells=DASH),
+    "two brackets and set -e in dash": Case("set -e; [[ a = a ]]; exec app", shells=DASH),
+    "missing settings": Case(". /nowhere/settings; exec app", expected=("app",), certain=False),
+    "started for its output": Case("X=$(app 1)", expected=("app", "1"), forks=True),
+    "command and a function of the name": Case("app() { command app 1; }; app", expected=("app", "1"), forks=True),
+    "arguments that are split": Case("exec $@", ("app 1", "", "2"), expected=("app", "1", "2")),
     "ansi-c": Case("exec app $'a\\tb' $\"c\"", expected=("app", "a\tb", "c"), shells=BASH),
 }  # fmt: skip
 

@@ -101,6 +101,7 @@ def _invocation(
 ) -> Invocation:
     seen = argv_of_interpreter(program, argv, env, files)
     name = os.fsdecode(program.file.path).rpartition("/")[2]
+    multi_call = name in MULTI_CALL
     if name == "coreutils" and len(seen) > 1 and seen[1].startswith(_COREUTILS):
         # A script of one line stands for each program (coreutils 8.30 and later, src/coreutils.c, as Red Hat's images have it).
         name, seen = seen[1].removeprefix(_COREUTILS), seen[2:]
@@ -112,7 +113,14 @@ def _invocation(
         name = f"busybox {applet}" if f"busybox {applet}" in WRAPPERS else applet
     decorated = _DECORATED.fullmatch(name)
     return Invocation(
-        decorated[1] if decorated else name, seen, env, files, cred, working_dir, program.file.node
+        decorated[1] if decorated else name,
+        seen,
+        env,
+        files,
+        cred,
+        working_dir,
+        program.file.node,
+        multi_call,
     )
 
 

@@ -22,6 +22,10 @@ class Unsure(str):
     __slots__ = ()
 
 
+ANY = "*"
+"""In the place of a variable's name: the environment has others, too, and nobody knows which (`envFrom`)."""
+
+
 class Undecided(Exception):
     """What is executed depends on something that is not known here. Ends a reading; `next_argv` makes it `Unknown`."""
 
@@ -109,6 +113,8 @@ class Invocation:
     working_dir: str = "/"
     node: Node | None = None
     """The file itself."""
+    multi_call: bool = False
+    """It is one applet of busybox and its like."""
 
     @property
     def args(self) -> tuple[str, ...]:

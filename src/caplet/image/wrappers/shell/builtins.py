@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
-from caplet.image.wrappers.model import SetcapAtRunTime, Unsure
+from caplet.image.entry import Kind
+from caplet.image.wrappers.model import SetcapAtRunTime, Undecided, Unsure
 from caplet.image.wrappers.shell import conditions
 from caplet.image.wrappers.shell.expand import text_of
 from caplet.image.wrappers.shell.state import Ran, Several, State, known, merge
@@ -62,11 +63,13 @@ def command(
     reader: Reader, node: Simple, words: list[str], assigned: dict[str, str], state: State
 ) -> State | None:
     name = words[0]
+    called = True
     while name in ("command", "builtin") and len(words) > 1 and not words[1].startswith("-"):
         words = words[1:]
         name = words[0]
+        called = False
     if known(name):
-        if name in state.functions:
+        if called and name in state.functions:
             return _function(reader, node, words, assigned, state)
         builtin = _BUILTINS.get(name)
         if builtin is not None:
@@ -74,12 +77,11 @@ def command(
         if name in _QUIET:
             state.status = 0 if name in (":", "true", "echo", "printf", "trap", "umask") else None
             return _printf_v(words, state)
-    return external(node, words, assigned, state)
+    return external(node, words, reader.assigned | assigned, state)
 
 
 def external(node: Simple, words: list[str], assigned: dict[str, str], state: State) -> State:
     """Another program, as a child."""
-    del assigned
     state.status = None
     base = words[0].rpartition("/")[2]
     if base == "false" and known(words[0]):
@@ -88,7 +90,7 @@ def external(node: Simple, words: list[str], assigned: dict[str, str], state: St
         setcap = SetcapAtRunTime(node.line, tuple(words), certain=True)
         state.setcaps = tuple(dict.fromkeys((*state.setcaps, setcap)))
     else:
-        ran = Ran(node.line, tuple(words))
+        ran = Ran(node.line, tuple(words), env=tuple(assigned.items()))
         state.ran = (*(one for one in state.ran if one != ran), ran)
     return state
 
@@ -97,11 +99,30 @@ def _function(
     reader: Reader, node: Simple, words: list[str], assigned: dict[str, str], state: State
 ) -> State | None:
     body = state.functions[words[0]]
-    for name, value in assigned.items():
-        state.set(name, value)
     if body is None:
         return _unread(reader, node, f"calls {words[0]}, a function that is defined in two ways", state)
-    return reader.call(words[0], body, words[1:], state)
+    return _assigned_for(reader, assigned, state, lambda inner: reader.call(words[0], body, words[1:], inner))
+
+
+def _assigned_for(
+    reader: Reader, assigned: dict[str, str], state: State, run: Callable[[State], State | None]
+) -> State | None:
+    """Variables of one command, exported to what it executes; whether they stay behind it differs between shells."""
+    before = {name: (state.variables.get(name, ""), name in state.exported) for name in assigned}
+    outer, reader.assigned = reader.assigned, reader.assigned | assigned
+    for name, value in assigned.items():
+        state.set(name, value)
+        state.exported.add(name)
+    after = run(state)
+    reader.assigned = outer
+    if after is None:
+        return None
+    for name, (value, exported) in before.items():
+        if value != after.variables.get(name):
+            after.forget(name)
+        if not exported:
+            after.exported.discard(name)
+    return after
 
 
 def _unread(reader: Reader, node: Simple, what: str, state: State) -> State:
@@ -194,7 +215,7 @@ def _loop_control(
 def _set(
     reader: Reader, node: Simple, words: list[str], assigned: dict[str, str], state: State
 ) -> State | None:
-    del reader, node, assigned
+    del assigned
     args = words[1:]
     state.status = 0
     while args:
@@ -208,15 +229,13 @@ def _set(
             break
         args.pop(0)
         on = word[0] == "-"
-        letters = word[1:]
-        if "o" in letters:
-            option = args.pop(0) if args else ""
-            state.errexit = on if option == "errexit" else state.errexit
-            state.noglob = on if option == "noglob" else state.noglob
-        if "e" in letters:
-            state.errexit = on
-        if "f" in letters:
-            state.noglob = on
+        names = {_LETTERS[letter] for letter in word[1:] if letter in _LETTERS}
+        if "o" in word[1:]:
+            names.add(args.pop(0) if args else "")
+        for name in names & _FOLLOWED:
+            setattr(state, name, on)
+        if "pipefail" in names and reader.dialect == "dash":
+            return _no_pipefail(reader, node, state)
         if not args:
             return state
     else:
@@ -224,6 +243,21 @@ def _set(
             return state
     state.parameters = tuple(args)
     return state
+
+
+_LETTERS = {"e": "errexit", "f": "noglob", "u": "nounset", "a": "allexport"}
+_FOLLOWED = frozenset({*_LETTERS.values(), "pipefail"})
+
+
+def _no_pipefail(reader: Reader, node: Simple, state: State) -> State | None:
+    """Of dash up to 0.5.12: `set: Illegal option -o pipefail`, and a special built-in's error ends the shell (options.c, minus_o)."""
+    if not reader.in_child:
+        raise Undecided(
+            f"{reader.label} line {node.line}: set -o pipefail ends dash up to 0.5.12 (Illegal option -o pipefail)",
+            "run the script with bash, or say with --then which program it starts",
+        )
+    reader.end(node.line, state, code=2)
+    return None
 
 
 def _shift(
@@ -330,7 +364,11 @@ def _unset(
     for name in words[1:]:
         if functions:
             state.functions.pop(name, None)
-        elif not name.startswith("-"):
+        elif not re.fullmatch(r"\w+", name):
+            array = name.partition("[")[0]
+            if array in state.arrays:
+                state.arrays[array] = None
+        else:
             state.unset(name)
     state.status = 0
     return state
@@ -356,24 +394,34 @@ def _read(
 def _cd(
     reader: Reader, node: Simple, words: list[str], assigned: dict[str, str], state: State
 ) -> State | None:
-    del reader, node, assigned
+    del node, assigned
     target = next((word for word in words[1:] if not word.startswith("-") or word == "-"), None)
-    if target is None or target == "-" or not known(target) or not known(state.working_dir):
-        state.working_dir = Unsure("$PWD")
-    else:
-        state.working_dir = posixpath.normpath(posixpath.join(state.working_dir, target))
+    target = state.variables.get("HOME", "-") if target is None else target
     state.status = None
+    if target == "-" or not known(target) or not known(state.working_dir) or "CDPATH" in state.variables:
+        state.working_dir = Unsure("$PWD")
+        return state
+    path = posixpath.join(state.working_dir, target)
+    try:
+        found = reader.run.files.resolve(os.fsencode(path)).node
+    except InvalidInput:
+        state.working_dir = Unsure("$PWD")  # a volume, or mkdir, may have made it
+        return state
+    if found.kind is Kind.DIRECTORY:
+        state.working_dir = posixpath.normpath(path)
+        state.status = 0 if found.mode & 0o001 else None
+    else:
+        state.status = 1
     return state
 
 
 def _eval(
     reader: Reader, node: Simple, words: list[str], assigned: dict[str, str], state: State
 ) -> State | None:
-    del assigned
     text = " ".join(words[1:])
     if not all(known(word) for word in words):
         return _unread(reader, node, f"evaluates {text}", state)
-    return reader.script(text, state, node.line)
+    return _assigned_for(reader, assigned, state, lambda inner: reader.script(text, inner, node.line))
 
 
 def _source(
@@ -385,6 +433,7 @@ def _source(
         return state
     text = _file(reader, words[1], state)
     if text is None:
+        reader.end(node.line, state.copy(), code=1, perhaps=True)
         return _unread(reader, node, f"reads commands from {words[1]}", state)
     outer = state.parameters
     if len(words) > 2:

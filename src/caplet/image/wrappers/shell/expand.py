@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from caplet.image.wrappers.model import Unsure
+from caplet.image.wrappers.model import ANY, Unsure
 from caplet.image.wrappers.shell.pattern import TooHard, compiled, matches, without_prefix, without_suffix
 from caplet.image.wrappers.shell.state import MAX_TEXT, Several, State, joined, known
 from caplet.image.wrappers.shell.syntax import Assignment, Command, Literal, Opaque, Parameter, Word
@@ -28,7 +28,7 @@ _AT_RUN_TIME = re.compile(
 )
 """Variables that the engine, the kubelet or the shell sets: `config.json` and the Pod do not tell all of them."""
 _OF_THE_SHELL = frozenset(
-    {"RANDOM", "SECONDS", "LINENO", "PPID", "SHLVL", "BASH_VERSION", "HOSTTYPE", "OSTYPE", "MACHTYPE", "FUNCNAME",
+    {"BASH", "RANDOM", "SECONDS", "LINENO", "PPID", "SHLVL", "BASH_VERSION", "HOSTTYPE", "OSTYPE", "MACHTYPE", "FUNCNAME",
      "BASH_LINENO", "EPOCHSECONDS", "EPOCHREALTIME", "BASHPID", "PIPESTATUS", "OPTARG", "OPTIND", "REPLY"}
 )  # fmt: skip
 _GLOB = re.compile(r"[*?]|\[.+\]|\{[^{}]*(?:,|\.\.)[^{}]*\}")
@@ -77,13 +77,15 @@ def word_fields(word: Word, state: State, around: Surroundings) -> list[str]:
         quoted = getattr(part, "quoted", False)
         if isinstance(part, Parameter) and _is_list(part, quoted=quoted):
             values = list(_list_of(part, state, around))
+            if not quoted:
+                values = [one for value in values for one in _split(value, state)]
             if not values and not quoted:
                 continue
             some = some or bool(values)
             for place, value in enumerate(values):
                 if place:
                     pieces.append([])
-                pieces[-1] += [value] if quoted else [_unquoted_marker(value)]
+                pieces[-1].append(value)
             continue
         value = part_value(part, state, around)
         if isinstance(part, Literal) and not quoted:
@@ -109,14 +111,6 @@ def _put_together(piece: list[str]) -> str:
     if any(isinstance(part, Several) for part in piece):
         return Several(text)
     return text
-
-
-def _unquoted_marker(value: str) -> str:
-    return (
-        Several(value)
-        if isinstance(value, Unsure) or not value or re.search(r"\s", value) or _GLOB.search(value)
-        else value
-    )
 
 
 def _split(value: str, state: State) -> list[str]:
@@ -225,7 +219,7 @@ def variable(name: str, state: State, around: Surroundings) -> str | None:
         return array[0] if array else None
     if name in _OF_THE_SHELL or _AT_RUN_TIME.fullmatch(name):
         return Unsure(f"${name}")
-    return None
+    return Unsure(f"${name}") if ANY in state.variables else None
 
 
 def _positional(number: int, state: State, around: Surroundings) -> str | None:
@@ -246,6 +240,8 @@ def _parameter(part: Parameter, state: State, around: Surroundings) -> str:
         if value is None or not known(value) or not re.fullmatch(r"[A-Za-z_]\w*|\d{1,9}", value):
             return Unsure(part.text)
         return _parameter(replace(part, name=value, operator=operator[1:], subscript=None), state, around)
+    if value is None and state.nounset and not _may_be_unset(part):
+        raise Unset(part.name)
     match operator:
         case "":
             return value or "" if value is None or known(value) else value
@@ -263,6 +259,15 @@ def _parameter(part: Parameter, state: State, around: Surroundings) -> str:
         return _changed(part, value or "", state, around)
     except TooHard:
         return Unsure(part.text)
+
+
+def _may_be_unset(part: Parameter) -> bool:
+    """`set -u` leaves lists and defaults alone."""
+    return (
+        part.name in ("@", "*")
+        or part.subscript is not None
+        or part.operator.endswith(("-", "=", "?", "+", "@"))
+    )
 
 
 def _subscripted(part: Parameter, state: State, around: Surroundings) -> str | None:

@@ -154,6 +154,8 @@ class End:
     env: Mapping[str, str] | None = None
     code: int | None = None
     """The exit status, where `exit` or a failure said it."""
+    perhaps: bool = False
+    """Whether it ends here is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,8 @@ def answer(script: str, ends: list[End]) -> Next:
         return Nothing(f"{script} executes no other program", setcaps, notes)
     programs = {str(one.argv[0]) for one in distinct}
     if len(programs) == 1:
-        certain = all(end.code or _candidates(end) for end in ends) and all(one.certain for one in distinct)
+        certain = all((end.code or _candidates(end)) and not end.perhaps for end in ends)
+        certain = certain and all(one.certain for one in distinct)
         found = _one(script, distinct, setcaps, notes)
         return replace(found, certain=certain) if isinstance(found, Executes) else found
     lines = ", ".join(f"line {one.line}: {' '.join(one.argv[:3])}" for one in distinct[:MAX_CANDIDATES])
@@ -204,7 +207,12 @@ def _candidates(end: End) -> list[Candidate]:
     chosen = foreground[-1:] if foreground and programs[-1] is foreground[-1] else programs
     return [
         Candidate(
-            ran.line, ran.argv, end.state.environment, end.state.working_dir, forks=True, certain=ran.certain
+            ran.line,
+            ran.argv,
+            end.state.environment | dict(ran.env),
+            end.state.working_dir,
+            forks=True,
+            certain=ran.certain,
         )
         for ran in chosen
     ]
@@ -234,6 +242,18 @@ def _one(
         for name in env.keys() | one.env.keys():
             if env.get(name) != one.env.get(name):
                 env[name] = Unsure(f"${name}")
+    if (
+        "/" in argv[0]
+        and not argv[0].startswith("/")
+        and not all(known(one.working_dir) for one in candidates)
+    ):
+        return Unknown(
+            f"{script} line {lines}: executes {argv[0]} in a directory that is known only at run time",
+            DECIDE,
+            (argv,),
+            setcaps,
+            notes,
+        )
     if "/" not in argv[0] and isinstance(env.get("PATH"), Unsure):
         return Unknown(
             f"{script} line {lines}: executes {argv[0]} along a PATH that is known only at run time",

@@ -9,7 +9,7 @@ nothing new comes out: each one forgets what differs, so that there are few.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
 from caplet.image.wrappers.model import Undecided, Unsure
@@ -38,6 +38,7 @@ from caplet.image.wrappers.shell.syntax import (
     Subshell,
     Test,
     While,
+    Word,
 )
 
 if TYPE_CHECKING:
@@ -85,8 +86,12 @@ class Reader:
         self.ends: list[End] = []
         self.loops: list[Loop] = []
         self.calls: list[Call] = []
+        self.assigned: dict[str, str] = {}
+        """Variables of the functions that are being called: `A=x f`."""
         self.conditions = 0
         """How many conditions are being followed: failures within them end nothing (set -e)."""
+        self.substituted: int | None = 0
+        """How the last command substitution ended."""
         self._children: list[list[State]] = []
         """Subshells that are being followed, and the states in which they end."""
         self._steps = 0
@@ -96,10 +101,15 @@ class Reader:
 
     def substitute(self, command: Command, state: State) -> str:
         items = command.body.items
+        self.substituted = None
         if len(items) == 1 and isinstance(items[0], Simple) and not items[0].assignments:
             found = output(fields(items[0].words, state, self), self.run, state)
             if found is not None:
+                self.substituted = 0
                 return found
+        before = state.status
+        self._child([command.body], state)
+        self.substituted, state.status = state.status, before
         return Unsure(command.text)
 
     def special(self, name: str, state: State) -> str | None:
@@ -142,16 +152,26 @@ class Reader:
         argv: tuple[str, ...] | None = None,
         env: dict[str, str] | None = None,
         code: int | None = None,
+        *,
+        perhaps: bool = False,
     ) -> None:
         """A way ends here; in a subshell only the subshell does."""
         if self._children:
+            state.status = code if argv is None else None
             if argv is not None:
                 state.ran = (*state.ran, Ran(line, argv))
             self._children[-1].append(state)
             return
-        self.ends.append(End(line, state, argv, env, code))
+        self.ends.append(End(line, state, argv, env, code, perhaps))
         if len(self.ends) > MAX_ENDS:
             raise Undecided(f"{self.label} has more than {MAX_ENDS} ends", DECIDE)
+
+    @property
+    def dialect(self) -> str:
+        """dash, bash or busybox; nothing where the file does not tell."""
+        if self.run.multi_call:
+            return "busybox"
+        return {"dash": "dash", "bash": "bash", "rbash": "bash"}.get(self.run.name, "")
 
     @property
     def in_child(self) -> bool:
@@ -166,7 +186,11 @@ class Reader:
         if self._nested == MAX_NESTED:
             raise Undecided(f"{self.label} nests commands more than {MAX_NESTED} deep", DECIDE)
         self._nested += 1
-        after = self._followed(node, state)
+        try:
+            after = self._followed(node, state)
+        except Unset:
+            self.end(0, state, code=2)
+            after = None
         self._nested -= 1
         return after
 
@@ -177,7 +201,7 @@ class Reader:
             case Sequence():
                 return self._sequence(node, state)
             case AndOr():
-                return self._joined(*self._and_or(node, state))
+                return self._list(node, state)
             case Pipeline():
                 return self._pipeline(node, state)
             case If():
@@ -191,7 +215,7 @@ class Reader:
             case Case():
                 return self._case(node, state)
             case Subshell(body):
-                return self._child([body], state)
+                return self._failed(0, self._child([body], state))
             case Background(command):
                 return self._background(command, state)
             case Function(name, body):
@@ -199,7 +223,7 @@ class Reader:
                 state.status = 0
                 return state
             case Test(line, words):
-                state.status = _status(DoubleBracket(words, state, self).value())
+                state.status = self._double_bracket(words, state)
                 return self._failed(line, state)
             case Arithmetic(text):
                 builtins.arithmetic(text, state)
@@ -221,6 +245,26 @@ class Reader:
                 return None
             here = self.follow(item, here)
         return here
+
+    def _double_bracket(self, words: tuple[Word, ...], state: State) -> int | None:
+        """Of `[[`, which dash takes for the name of a program."""
+        if self.dialect == "dash":
+            return 127
+        status = _status(DoubleBracket(words, state, self).value())
+        return status if self.dialect or self.run.name != "sh" else None
+
+    def _list(self, node: AndOr, state: State) -> State | None:
+        """Of `a && b` the last command alone counts for `set -e`."""
+        operator, last = node.rest[-1]
+        if len(node.rest) > 1:
+            true, false = self._and_or(AndOr(node.first, node.rest[:-1]), state)
+        else:
+            true, false = self.condition(node.first, state)
+        taken, left = (true, false) if operator == "&&" else (false, true)
+        after = None if taken is None else self.follow(last, taken)
+        if left is not None:
+            left.status = 0 if operator == "||" else left.status or None
+        return merge(after, left)
 
     def _joined(self, true: State | None, false: State | None) -> State | None:
         if true is not None:
@@ -268,10 +312,15 @@ class Reader:
         if len(node.commands) == 1:
             true, false = self.condition(node, state)
             return self._joined(true, false)
-        return self._child(list(node.commands), state)
+        state = self._child(list(node.commands), state)
+        if not node.negated:
+            return self._failed(0, state)
+        state.status = None if state.status is None else int(not state.status)
+        return state
 
     def _child(self, nodes: list[Node], state: State) -> State:
-        """Subshells: of what they do, only what they start is kept."""
+        """Subshells: of what they do, only what they start is kept, and how they end."""
+        statuses: list[int | None] = []
         for node in nodes:
             self._children.append([])
             loops, self.loops = self.loops, []
@@ -283,16 +332,15 @@ class Reader:
                 every = merge(every, ended)
             if every is not None:
                 state.ran, state.setcaps, state.notes = every.ran, every.setcaps, every.notes
-        state.status = None
+            statuses.append(None if every is None else every.status)
+        failed = [status for status in statuses if status] if state.pipefail else []
+        state.status = failed[-1] if failed else None if state.pipefail and None in statuses else statuses[-1]
         return state
 
     def _background(self, node: Node, state: State) -> State:
         before = state.ran
         state = self._child([node], state)
-        state.ran = tuple(
-            ran if ran in before else Ran(ran.line, ran.argv, background=True, certain=ran.certain)
-            for ran in state.ran
-        )
+        state.ran = tuple(ran if ran in before else replace(ran, background=True) for ran in state.ran)
         state.status = 0
         return state
 
@@ -453,18 +501,13 @@ class Reader:
     # Simple commands
 
     def _simple(self, node: Simple, state: State) -> State | None:
-        try:
-            words = fields(node.words, state, self)
-            values = [(one, self._value(one, state)) for one in node.assignments]
-        except Unset:
-            self.end(node.line, state, code=1)
-            return None
+        self.substituted = 0
+        words = fields(node.words, state, self)
+        values = [(one, self._value(one, state)) for one in node.assignments]
         if not words:
-            state.status = 0
+            state.status = self.substituted
             for assignment, value in values:
                 self.assign(assignment, value, state)
-                if isinstance(value, Unsure):
-                    state.status = None
             return state
         return builtins.command(self, node, words, {one.name: value for one, value in values}, state)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from caplet.image.wrappers.model import SetcapAtRunTime, Unsure
@@ -43,6 +43,8 @@ class Ran:
     argv: tuple[str, ...]
     background: bool = False
     certain: bool = True
+    env: tuple[tuple[str, str], ...] = ()
+    """What was assigned for it alone: `A=x program`."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,9 @@ class State:
     """$?."""
     errexit: bool = False
     noglob: bool = False
+    nounset: bool = False
+    pipefail: bool = False
+    allexport: bool = False
     ran: tuple[Ran, ...] = ()
     setcaps: tuple[SetcapAtRunTime, ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,6 +85,9 @@ class State:
             self.status,
             self.errexit,
             self.noglob,
+            self.nounset,
+            self.pipefail,
+            self.allexport,
             self.ran,
             self.setcaps,
             self.notes,
@@ -90,6 +98,8 @@ class State:
             value = Unsure(f"${name}")
         self.variables[name] = value
         self.arrays.pop(name, None)
+        if self.allexport:
+            self.exported.add(name)
 
     def forget(self, name: str) -> None:
         """The variable has some value."""
@@ -144,6 +154,9 @@ def merge(one: State | None, other: State | None) -> State | None:
     merged.status = one.status if one.status == other.status else None
     merged.errexit = one.errexit or other.errexit
     merged.noglob = one.noglob or other.noglob
+    merged.nounset = one.nounset and other.nounset
+    merged.pipefail = one.pipefail and other.pipefail
+    merged.allexport = one.allexport or other.allexport
     merged.ran = _ran(one.ran, other.ran)
     merged.setcaps = _setcaps(one.setcaps, other.setcaps)
     merged.notes = tuple(dict.fromkeys((*one.notes, *other.notes)))
@@ -172,9 +185,7 @@ def _ran(one: tuple[Ran, ...], other: tuple[Ran, ...]) -> tuple[Ran, ...]:
         return one
     both = set(one) & set(other)
     every = sorted({*one, *other}, key=lambda ran: (ran.line, ran.argv))
-    certain = [
-        ran if ran in both else Ran(ran.line, ran.argv, ran.background, certain=False) for ran in every
-    ]
+    certain = [ran if ran in both else replace(ran, certain=False) for ran in every]
     return tuple(dict.fromkeys(certain))
 
 

@@ -32,6 +32,9 @@ def shell(run: Invocation) -> Next:
         exported=set(run.env),
         working_dir=run.working_dir,
         errexit="e" in options or "errexit" in options,
+        nounset="u" in options or "nounset" in options,
+        allexport="a" in options or "allexport" in options,
+        pipefail="pipefail" in options,
     )
     if "c" in options:
         if not operands:

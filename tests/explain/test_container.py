@@ -242,3 +242,12 @@ def test_sysctls_as_they_are_written(on: str, own: str, value: str, verdict: Ver
     whole = f"sysctls: [{{name: net.ipv4.ip_unprivileged_port_start, value: '{value}'}}]"
     text = web("runAsUser: 1000", whole=whole).replace("spec:\n", f"spec:\n  {own}\n", 1)
     assert explained(text, PLAIN, on).verdict == verdict
+
+
+@pytest.mark.parametrize("user", ["app", "app:", "1000", "1000:"])
+@pytest.mark.parametrize("on", ["docker", "podman", "containerd:1.7", "crio"])
+def test_a_colon_without_a_group_leaves_the_users_own(user: str, on: str) -> None:
+    files = {"/app": "elf", "/etc/passwd": File(b"app:x:1000:1001::/:/bin/sh\n")}
+    explanation = explained(web(), image(files, Entrypoint=["/app"], User=user), on)
+    assert explanation.account is not None
+    assert (explanation.account.uid, explanation.account.gid) == (1000, 1001)

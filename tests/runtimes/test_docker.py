@@ -137,6 +137,7 @@ def test_where_unprivileged_ports_start(version: str, host_network: bool, start:
 
 def test_the_images_group_counts_where_no_kubelet_loses_it() -> None:
     assert docker.ENGINE.user_string(SecurityContext(), "app:staff") == "app:staff"
+    assert docker.ENGINE.user_string(SecurityContext(), "app:") == "app"
     assert docker.ENGINE.user_string(SecurityContext(run_as_user=7), "app:staff") == "7"
     assert docker.ENGINE.user_string(SecurityContext(run_as_group=8), "app") == ":8"
     assert docker.ENGINE.user_string(SecurityContext(run_as_username="app", run_as_group=8), "app") == "app:8"

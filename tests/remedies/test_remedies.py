@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STRICT = (
     "runAsUser: 65532, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}"
 )
+ALL_DROPPED = "runAsUser: 7, capabilities: {drop: [ALL]}"
 PLAIN = image({"/app": "elf"}, Entrypoint=["/app"])
 GRANTED = image({"/app": "elf cap_net_bind_service=ep"}, Entrypoint=["/app"])
 SCRIPT = image(
@@ -182,6 +183,72 @@ def test_kubectl_makes_the_same_of_a_patch(tool: Any, tmp_path: Path) -> None:
         done = subprocess.run(argv, capture_output=True, check=True, env={"HOME": str(tmp_path)})
         made, mine = json.loads(done.stdout), merged(yaml.safe_load(text), patch)
         assert made["spec"] == mine["spec"]
+
+
+ROLLOUT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: web}
+spec:
+  groups:
+  - template:
+      spec:
+        containers:
+        - {name: http, image: http, ports: [{containerPort: 80}], securityContext: {%s}}
+"""
+
+
+def test_a_kind_of_others_is_edited_by_hand() -> None:
+    """Custom resources have no strategic merge patch; with a merge patch the container would lose its image."""
+    text = ROLLOUT % STRICT
+    remedies = remedies_of(explained(text, PLAIN, "containerd:1.7"))
+    changes = [one for one in remedies if one.fragment is not None]
+    assert changes
+    for remedy in changes:
+        assert remedy.patch is None
+        assert "edit it in the manifest, at spec.groups[0].template.spec: a Rollout has no" in remedy.why
+        value = yaml.safe_load(text)
+        template = value["spec"]["groups"][0]["template"]
+        template["spec"] = merged(
+            template["spec"], yaml.safe_load("\n".join(remedy.paste()[len(remedy.commands) :]))
+        )
+        assert (
+            explained(yaml.safe_dump(value), remedy.explanation.image).verdict == remedy.explanation.verdict
+        )
+
+
+def test_a_kind_of_the_same_name_in_another_group_is_edited_by_hand() -> None:
+    text = f"""\
+apiVersion: batch.volcano.sh/v1alpha1
+kind: Job
+metadata: {{name: web}}
+spec:
+  template:
+    spec:
+      containers:
+      - {{name: http, image: http, ports: [{{containerPort: 80}}], securityContext: {{{STRICT}}}}}
+"""
+    remedies = remedies_of(explained(text, PLAIN, "containerd:1.7"))
+    assert remedies[0].patch is None
+    assert remedies[0].fragment is not None
+    own = text.replace("batch.volcano.sh/v1alpha1", "batch/v1").replace(
+        "      containers:", "      restartPolicy: Never\n      containers:"
+    )
+    assert remedies_of(explained(own, PLAIN, "containerd:1.7"))[0].patch is not None
+
+
+def test_an_ephemeral_container_is_not_patched() -> None:
+    """The API server lets them be added, and not changed."""
+    text = (
+        web()
+        + f"  ephemeralContainers:\n  - {{name: look, image: http, securityContext: {{{ALL_DROPPED}}}}}\n"
+    )
+    remedies = remedies_of(explained(text, GRANTED, "containerd:1.7", container=1))
+    allow = next(one for one in remedies if one.title.startswith("allow NET_BIND_SERVICE"))
+    assert allow.patch is None
+    assert allow.fragment is not None
+    assert list(allow.fragment) == ["ephemeralContainers"]
+    assert "start another one so, with kubectl debug" in allow.why
 
 
 def test_the_same_change_is_named_once() -> None:

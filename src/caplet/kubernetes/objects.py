@@ -87,7 +87,7 @@ def objects(document: Document) -> Iterator[Found | InvalidInput]:
             below = [((*path, "items", index), item, of, item_kind) for index, item in enumerate(items)]
             waiting.extend(reversed(below))
         else:
-            yield Found(path, value, api_version, kind, _type(api_version, kind))
+            yield Found(path, value, api_version, kind, api_type(api_version, kind))
 
 
 def _text(value: dict[str, Any], name: str) -> str:
@@ -95,7 +95,8 @@ def _text(value: dict[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _type(api_version: str, kind: str) -> str | None:
+def api_type(api_version: str, kind: str) -> str | None:
+    """The kind, where it is one of the API's own that has a Pod; None where another API group has it."""
     own = _GROUPS.get(kind)
     return kind if own is not None and api_version in {own, ""} else None
 

@@ -130,7 +130,7 @@ def start_directly(explanation: Explanation) -> Iterator[Proposal]:
         if explanation.image and attributes
         else explanation.image,
         then=(),
-        patch=container_patch(explanation.pod, container, fields),
+        patch=container_patch(container, fields),
         commands=commands,
     )
 

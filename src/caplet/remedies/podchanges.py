@@ -12,7 +12,7 @@ from caplet.image.passwd import resolve_user
 from caplet.kernel.capable import PORT_START
 from caplet.kernel.caps import Cap, Caps
 from caplet.kubernetes.podspec import Sysctl
-from caplet.remedies.remedy import Gives, Proposal, container_patch, pod_patch, with_container
+from caplet.remedies.remedy import Gives, Proposal, container_patch, with_container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +153,7 @@ def free_ports(explanation: Explanation) -> Iterator[Proposal]:
     changed = replace(pod, security_context=replace(whole, sysctls=sysctls))
     # The list is atomic (core/v1 types.go PodSecurityContext.Sysctls): a patch replaces the whole of it.
     listed = [{"name": one.name, "value": one.value} for one in sysctls]
-    patch = pod_patch(pod, {"securityContext": {"sysctls": listed}})
+    patch = {"securityContext": {"sysctls": listed}}
     yield Proposal(
         "let this Pod's processes bind every port: no capability needed",
         f"{PORT_START} is of the Pod's own network namespace",
@@ -212,7 +212,7 @@ def _with(
         with_container(pod, container, changed),
         changed,
         explanation.image,
-        patch=container_patch(pod, container, {"securityContext": patch}),
+        patch=container_patch(container, {"securityContext": patch}),
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caplet.explain.container import explain
@@ -76,15 +77,15 @@ def _in_two_steps(before: Explanation) -> list[Remedy]:
             after = _after(half, second)
             if after.verdict not in WORKS or _gives_more(before, after):
                 continue
-            remedy = Remedy(
-                f"{first.title}; then {second.title}",
-                "; ".join(filter(None, (first.why, second.why))),
-                max(first.gives, second.gives),
-                merged(first.patch, second.patch),
-                first.commands + second.commands,
-                after,
+            both = replace(
+                second,
+                title=f"{first.title}; then {second.title}",
+                why="; ".join(filter(None, (first.why, second.why))),
+                gives=max(first.gives, second.gives),
+                patch=merged(first.patch, second.patch),
+                commands=first.commands + second.commands,
             )
-            kept.setdefault(remedy.title, remedy)
+            kept.setdefault(both.title, Remedy.of(both, after))
     return list(kept.values())
 
 
@@ -97,7 +98,7 @@ def _tried(before: Explanation, proposal: Proposal) -> Remedy | None:
     after = _after(before, proposal)
     if after.verdict not in WORKS or _gives_more(before, after):
         return None
-    return Remedy(proposal.title, proposal.why, proposal.gives, proposal.patch, proposal.commands, after)
+    return Remedy.of(proposal, after)
 
 
 def _gives_more(before: Explanation, after: Explanation) -> bool:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from caplet.kubernetes.document import dotted
+from caplet.kubernetes.objects import api_type
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -47,7 +50,7 @@ class Proposal:
     then: tuple[tuple[str, ...], ...] | None = None
     """What follows the entrypoint now; None: as before."""
     patch: Mapping[str, Any] | None = None
-    """A strategic merge patch of the object."""
+    """A strategic merge patch of the PodSpec."""
     commands: tuple[str, ...] = ()
 
 
@@ -59,13 +62,27 @@ class Remedy:
     why: str
     gives: Gives
     patch: Mapping[str, Any] | None
+    """A strategic merge patch of the object, where the API has one for it."""
     commands: tuple[str, ...]
     explanation: Explanation
     """What comes of it."""
+    fragment: Mapping[str, Any] | None = None
+    """Otherwise: what the PodSpec has to say, to be edited by hand; `why` says where."""
+
+    @classmethod
+    def of(cls, tried: Proposal, after: Explanation) -> Remedy:
+        """The proposal as its reader may apply it."""
+        pod, patch = after.pod, tried.patch
+        instead = "" if patch is None else _no_patch(pod, patch)
+        if patch is None or instead:
+            why = "; ".join(filter(None, (tried.why, instead)))
+            return cls(tried.title, why, tried.gives, None, tried.commands, after, patch)
+        return cls(tried.title, tried.why, tried.gives, _from_the_top(pod, patch), tried.commands, after)
 
     def paste(self) -> tuple[str, ...]:
-        """What to paste, line by line: the commands, then the patch as YAML."""
-        return (*self.commands, *(() if self.patch is None else yaml_lines(self.patch)))
+        """What to paste, line by line: the commands, then the patch or the fragment as YAML."""
+        change = self.fragment if self.patch is None else self.patch
+        return (*self.commands, *(() if change is None else yaml_lines(change)))
 
 
 def yaml_lines(value: Any, indent: str = "") -> tuple[str, ...]:
@@ -137,14 +154,30 @@ def _named(value: Any) -> bool:
     )
 
 
-def container_patch(pod: PodSpec, container: Container, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A patch of one container: lists of containers are merged by name."""
+def container_patch(container: Container, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch of one container: lists of containers are merged by name. Knative's may have none."""
     place = next(str(step) for step in reversed(container.path) if isinstance(step, str))
-    return pod_patch(pod, {place: [{"name": container.name, **fields}]})
+    name = {"name": container.name} if container.name else {}
+    return {place: [{**name, **fields}]}
 
 
-def pod_patch(pod: PodSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A patch of the PodSpec, from the top of the object that has it."""
+def _no_patch(pod: PodSpec, patch: Mapping[str, Any]) -> str:
+    """Why the object cannot be patched so, and what to do instead; "" where it can.
+
+    apiextensions-apiserver customresource_handler.go takes no strategic merge patch: a JSON merge patch would put the
+    fragment in the place of the whole list of containers. kube-apiserver registry/core/pod/strategy.go
+    podEphemeralContainersStrategy: ephemeral containers can be added, and not changed.
+    """
+    if api_type(pod.api_version, pod.kind) is None:
+        where = dotted(pod.path[len(pod.object_path) :])
+        return f"edit it in the manifest, at {where}: a {pod.kind} has no strategic merge patch"
+    if "ephemeralContainers" in patch:
+        return "an ephemeral container cannot be changed: start another one so, with kubectl debug"
+    return ""
+
+
+def _from_the_top(pod: PodSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch of the PodSpec as one of the object that has it."""
     patch: Any = dict(fields)
     for step in reversed(pod.path[len(pod.object_path) :]):
         patch = {step: patch}

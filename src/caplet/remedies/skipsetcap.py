@@ -36,7 +36,7 @@ def skip_setcap(explanation: Explanation) -> Iterator[Proposal]:
         with_container(pod, container, changed),
         changed,
         explanation.image,
-        patch=container_patch(pod, container, {"env": [{"name": SWITCH, "value": "true"}]}),
+        patch=container_patch(container, {"env": [{"name": SWITCH, "value": "true"}]}),
     )
     yield skipped
     for granted in imagechanges.grant(replace(explanation, pod=skipped.pod, container=changed)):

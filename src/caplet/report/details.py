@@ -171,6 +171,9 @@ def _remedy(number: int, remedy: Remedy, before: Explanation, label: _Labels) ->
     if remedy.patch is not None:
         yield from label("", f"patch of {title(before)}:")
         yield from label.verbatim(yaml_text(remedy.patch))
+    elif remedy.fragment is not None:
+        yield from label("", f"fragment of {title(before)}:")
+        yield from label.verbatim(yaml_text(remedy.fragment))
     for command in remedy.commands:
         yield from label.verbatim(command)
 

@@ -281,6 +281,7 @@ def _remedy(remedy: Remedy) -> dict[str, Any]:
         "why": remedy.why or None,
         "gives": remedy.gives.name.lower(),
         "patch": remedy.patch,
+        "fragment": remedy.fragment,
         "commands": list(remedy.commands),
         "verdict": after.verdict.value,
         "held": _caps(after.held),

@@ -152,6 +152,7 @@ def _remedy(remedy: Remedy) -> dict[str, Any]:
         "verdict": after.value,
         "style": STYLES[after],
         "patch": () if remedy.patch is None else yaml_text(remedy.patch).splitlines(),
+        "fragment": () if remedy.fragment is None else yaml_text(remedy.fragment).splitlines(),
         "commands": remedy.commands,
     }
 

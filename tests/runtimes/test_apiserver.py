@@ -84,3 +84,38 @@ def test_proc_mount_in_a_user_namespace_passes() -> None:
 def test_block_devices_beside_a_user_namespace() -> None:
     found = messages(spec="hostUsers: false", container="volumeDevices: [{name: a, devicePath: /dev/a}]")
     assert found == ["spec.containers[0].volumeDevices: Forbidden: when `hostUsers` is false"]
+
+
+@pytest.mark.parametrize(
+    ("port", "message"),
+    [
+        ("{containerPort: 1}", None),
+        ("{containerPort: 65535, hostPort: 0}", None),
+        ("{containerPort: 0}", "containerPort: Required value"),
+        ("{name: http}", "containerPort: Required value"),
+        ("{containerPort: 65536}", "containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive"),
+        ("{containerPort: -1}", "containerPort: Invalid value: -1: must be between 1 and 65535, inclusive"),
+        ("{containerPort: 80, hostPort: 70000}", "hostPort: Invalid value: 70000: must be between 1 and 65535, inclusive"),
+    ],
+)  # fmt: skip
+def test_ports(port: str, message: str | None) -> None:
+    expected = [] if message is None else [f"spec.containers[0].ports[0].{message}"]
+    assert messages(container=f"ports: [{port}]") == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ("{type: RuntimeDefault}", None),
+        ("{type: Localhost, localhostProfile: a.json}", None),
+        ("{type: Localhost}", "localhostProfile: Required value: must be set when seccomp type is Localhost"),
+        ("{type: Foo}", 'type: Unsupported value: "Foo": supported values: "Localhost", "RuntimeDefault", "Unconfined"'),
+        ("{}", "type: Required value: type is required when seccompProfile is set"),
+    ],
+)  # fmt: skip
+def test_seccomp_profiles(profile: str, message: str | None) -> None:
+    field = "securityContext.seccompProfile"
+    for where in ("spec", "spec.containers[0]"):
+        given = f"{{seccompProfile: {profile}}}"
+        found = messages(whole=given) if where == "spec" else messages(own=given)
+        assert found == ([] if message is None else [f"{where}.{field}.{message}"])

@@ -2,8 +2,8 @@
 """The API server: what it refuses of a Pod before any node hears of it.
 
 Kubernetes 1.36.2, pkg/apis/core/validation/validation.go: ValidateSecurityContext, validatePodSpecSecurityContext,
-validateHostUsers, validateWindows, validateLinux, validateSysctls; pkg/api/pod/util.go dropDisabledFields. Messages are those of
-field.Error: the path, the kind of error, the value, the reason.
+validateHostUsers, validateWindows, validateLinux, validateSysctls, validateContainerPorts, validateSeccompProfileField;
+pkg/api/pod/util.go dropDisabledFields. Messages are those of field.Error: the path, the kind of error, the value, the reason.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
     from caplet.kubernetes.document import Path
     from caplet.kubernetes.pod import Container, PodSpec
+    from caplet.kubernetes.podspec import SeccompProfile
     from caplet.runtimes.model import Version
 
 NAME = "API server"
+
+MAX_PORT = 65535
+SECCOMP_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 
 IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "fs.mqueue.")
 IPC_SYSCTL_NAMES = frozenset({"kernel.sem"})
@@ -33,6 +37,9 @@ def refusals(pod: PodSpec, version: Version = NEWEST) -> Iterator[Refused]:
     own_users = hosts_users_false(pod, version)
     yield from _operating_system(pod)
     yield from _pod_ids(pod)
+    yield from _seccomp(
+        (*pod.path, "securityContext", "seccompProfile"), pod.security_context.seccomp_profile
+    )
     yield from _sysctls(pod)
     if own_users:
         yield from _beside_host_users(pod)
@@ -53,10 +60,16 @@ def _forbidden(path: Path, detail: str) -> Refused:
     return Refused(NAME, f"{dotted(path)}: Forbidden: {detail}")
 
 
+def _required(path: Path, detail: str = "") -> Refused:
+    return Refused(NAME, f"{dotted(path)}: Required value" + (f": {detail}" if detail else ""))
+
+
 def _container(container: Container, version: Version, *, own_users: bool) -> Iterator[Refused]:
     """ValidateSecurityContext. Names of capabilities are not looked at, but for one, in one spelling."""
     own = container.security_context
     path = (*container.path, "securityContext")
+    yield from _ports(container)
+    yield from _seccomp((*path, "seccompProfile"), own.seccomp_profile)
     for field, number in (("runAsUser", own.run_as_user), ("runAsGroup", own.run_as_group)):
         yield from _id((*path, field), number)
     if own.proc_mount == "Unmasked" and PROC_MOUNT.at(version) and not own_users:
@@ -73,6 +86,32 @@ def _container(container: Container, version: Version, *, own_users: bool) -> It
             "{...}",
             "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
         )
+
+
+def _ports(container: Container) -> Iterator[Refused]:
+    """validateContainerPorts; 0 is a field that is not set."""
+    for index, port in enumerate(container.ports):
+        path = (*container.path, "ports", index)
+        if not port.container_port:
+            yield _required((*path, "containerPort"))
+        for field, number in (("containerPort", port.container_port), ("hostPort", port.host_port)):
+            if number and not 0 < number <= MAX_PORT:
+                yield _invalid((*path, field), str(number), f"must be between 1 and {MAX_PORT}, inclusive")
+
+
+def _seccomp(path: Path, profile: SeccompProfile | None) -> Iterator[Refused]:
+    """By validateSeccompProfileField."""
+    if profile is None:
+        return
+    if not profile.type:
+        yield _required((*path, "type"), "type is required when seccompProfile is set")
+    elif profile.type not in SECCOMP_TYPES:
+        known = ", ".join(f'"{one}"' for one in SECCOMP_TYPES)
+        yield Refused(
+            NAME, f'{dotted((*path, "type"))}: Unsupported value: "{profile.type}": supported values: {known}'
+        )
+    if profile.type == "Localhost" and profile.localhost_profile is None:
+        yield _required((*path, "localhostProfile"), "must be set when seccomp type is Localhost")
 
 
 def _id(path: Path, number: int | None) -> Iterator[Refused]:

@@ -251,3 +251,25 @@ def test_a_colon_without_a_group_leaves_the_users_own(user: str, on: str) -> Non
     explanation = explained(web(), image(files, Entrypoint=["/app"], User=user), on)
     assert explanation.account is not None
     assert (explanation.account.uid, explanation.account.gid) == (1000, 1001)
+
+
+@pytest.mark.parametrize(
+    ("command", "env_from", "verdict"),
+    [
+        ("exec $PROG", True, Verdict.UNKNOWN),
+        ("exec ${PROG:-/app}", True, Verdict.UNKNOWN),
+        ("exec ${PROG:-/app}", False, Verdict.EFFECTIVE),
+        ("exec /app $CONF", True, Verdict.EFFECTIVE),
+        ("exec ${PROG:-/app}", None, Verdict.EFFECTIVE),
+    ],
+)
+def test_variables_of_envfrom_are_not_known(command: str, env_from: bool | None, verdict: Verdict) -> None:
+    """None: the image sets it."""
+    text = web(
+        "runAsUser: 65532, capabilities: {add: [NET_BIND_SERVICE]}",
+        command=f"[sh, -c, '{command}']",
+        **({} if env_from is False else {"envFrom": "[{configMapRef: {name: x}}]"}),
+    )
+    env = ["PROG=/app", "PATH=/bin"] if env_from is None else ["PATH=/bin"]
+    facts = image({"/app": "elf cap_net_bind_service=ep"}, Env=env)
+    assert explained(text, facts).verdict == verdict

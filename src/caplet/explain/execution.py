@@ -14,7 +14,7 @@ from caplet.explain.explanation import Doubt, Step
 from caplet.image.interpreters import runs
 from caplet.image.passwd import User
 from caplet.image.program import may_execute
-from caplet.image.wrappers.model import Executes, Nothing, Unknown, Unsure
+from caplet.image.wrappers.model import ANY, Executes, Nothing, Unknown, Unsure
 from caplet.kernel.credentials import Denied
 from caplet.kernel.filecaps import FileCaps
 from caplet.kernel.namespaces import INITIAL, UserNamespace
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from caplet.kernel.credentials import Credentials
     from caplet.kernel.execve import Program as KernelProgram
     from caplet.kernel.syscalls import Syscall
-    from caplet.kubernetes.pod import Container
+    from caplet.kubernetes.pod import Container, PodSpec
     from caplet.runtimes.model import Spec
     from caplet.runtimes.node import Node
 
@@ -48,6 +48,7 @@ class Execution:
     image: ImageFacts
     spec: Spec
     node: Node
+    pod: PodSpec
     container: Container
     steps: list[Step]
     """The first is what the OCI runtime left."""
@@ -88,7 +89,8 @@ class Execution:
     def _known_later(self) -> tuple[str, ...]:
         """Variables whose values are in the cluster: a script that asks for one of them is not certain."""
         _, elsewhere = kubelet.environment(self.container)
-        return tuple(Unsure(f"{name}=$({name})") for name in elsewhere)
+        others = (Unsure(f"{ANY}=envFrom"),) if self.container.env_from else ()
+        return (*others, *(Unsure(f"{name}=$({name})") for name in elsewhere))
 
     def _next(self, program: Program, now: Executes, cred: Credentials | None) -> Next:
         """What it executes, where its name is one of a program that executes others."""
@@ -101,6 +103,8 @@ class Execution:
     def _end(self, last: Unknown | Nothing) -> None:
         """Nothing more is known to be executed."""
         if isinstance(last, Nothing):
+            if last.fails:
+                self._ends(last.why)
             return
         cred = self.steps[-1].after
         assert cred is not None
@@ -113,11 +117,22 @@ class Execution:
         else:
             self.notes.append(f"what is executed next is not known: {last.why}")
 
+    def _ends(self, why: str) -> None:
+        """A wrapper refuses its own command line, and executes nothing."""
+        program = self.steps[-1].program
+        title = f"{titled(program)} ends" if program is not None else "it ends"
+        self.steps.append(
+            Step(title, self.steps[-1].after or self.steps[-1].before, None, program=program, reason=why)
+        )
+
     def _execute(self, next_: Executes) -> Program | None:
         """Execute a program, after the system calls of the one before it. None where the process ends here."""
         if next_.calls and not self._call(next_.calls):
             return None
         program = self.image.program(tuple(next_.argv), next_.env, next_.working_dir)
+        if program.problem is not None and program.problem.errno == errno.ENOEXEC and self._hands_to_sh():
+            script = os.fsdecode(program.chain[0].path)
+            program = self.image.program(("/bin/sh", script, *next_.argv[1:]), next_.env, next_.working_dir)
         title = f"exec {titled(program)}"
         cred = self.steps[-1].after
         assert cred is not None
@@ -142,6 +157,17 @@ class Execution:
             self._not_loaded(made.after, program, secure)
             return None
         return program
+
+    def _hands_to_sh(self) -> bool:
+        """Whether the program that executes has /bin/sh read a script without a #! line."""
+        before = next((step.program for step in reversed(self.steps) if step.program is not None), None)
+        if before is None:
+            return False
+        from caplet.image.wrappers.follow import (
+            falls_back_to_sh,
+        )  # reads shell scripts: takes its time to load
+
+        return falls_back_to_sh(before, self.image.files)
 
     def _secure(self, program: Program, next_: Executes) -> Secure | None:
         """What AT_SECURE changes for it; None of a file that no loader would take."""
@@ -264,3 +290,11 @@ def titled(program: Program) -> str:
         text = "" if caps is None else f" ({caps})" if isinstance(caps, FileCaps) else " (broken attribute)"
         parts.append(os.fsdecode(link.path) + text)
     return " -> ".join(parts)
+
+
+def _knows_its_hostname(pod: PodSpec) -> bool:
+    """A workload's Pods and those of a generateName get names of their own, and one in the node's network the node's."""
+    if pod.host_network:
+        return False
+    named = isinstance(pod.document.at((*pod.object_path, "metadata", "name")), str)
+    return bool(pod.hostname) or (pod.kind == "Pod" and named)

@@ -247,7 +247,7 @@ def test_sysctls_as_they_are_written(on: str, own: str, value: str, verdict: Ver
 @pytest.mark.parametrize("user", ["app", "app:", "1000", "1000:"])
 @pytest.mark.parametrize("on", ["docker", "podman", "containerd:1.7", "crio"])
 def test_a_colon_without_a_group_leaves_the_users_own(user: str, on: str) -> None:
-    files = {"/app": "elf", "/etc/passwd": File(b"app:x:1000:1001::/:/bin/sh\n")}
+    files: dict[str, str | File] = {"/app": "elf", "/etc/passwd": File(b"app:x:1000:1001::/:/bin/sh\n")}
     explanation = explained(web(), image(files, Entrypoint=["/app"], User=user), on)
     assert explanation.account is not None
     assert (explanation.account.uid, explanation.account.gid) == (1000, 1001)

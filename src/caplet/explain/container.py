@@ -140,7 +140,7 @@ def _run(base: Explanation, spec: Spec, node: Node, every: Caps) -> Explanation:
         unreached = Doubt("the image, and so its program", "an image that can be read: --image NAME=REF")
         return replace(base, steps=(first,), doubts=(unreached,))
     asks = bool(base.asked or base.asked_names or base.ports)
-    execution = Execution(base.image, spec, node, base.container, [first], asks)
+    execution = Execution(base.image, spec, node, base.pod, base.container, [first], asks)
     execution.follow(base.then)
     followed = replace(
         base,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,33 @@ def test_kubectl_makes_the_same_of_a_patch(tool: Any, tmp_path: Path) -> None:
         done = subprocess.run(argv, capture_output=True, check=True, env={"HOME": str(tmp_path)})
         made, mine = json.loads(done.stdout), merged(yaml.safe_load(text), patch)
         assert made["spec"] == mine["spec"]
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("{kind: Pod, apiVersion: v1, metadata: {name: web}, spec: %s}", ["/server", "web"]),
+        ("{kind: Pod, apiVersion: v1, metadata: {generateName: web-}, spec: %s}", None),
+        (
+            (
+                "{kind: Deployment, apiVersion: apps/v1, metadata: {name: web}, spec: {selector: {matchLabels: {a: b}}, "
+                "template: {metadata: {labels: {a: b}}, spec: %s}}}"
+            ),
+            None,
+        ),
+    ],
+    ids=["pod", "generated", "workload"],
+)
+def test_the_hostname_of_a_generated_pod_is_not_known(text: str, command: list[str] | None) -> None:
+    facts = image({"/server": "elf cap_net_bind_service=ep"})
+    container = (
+        "{name: http, image: http, command: [sh, -c, 'exec /server \"$HOSTNAME\"'], securityContext: {%s}}"
+    )
+    spec = f"{{containers: [{container % STRICT}]}}"
+    remedies = remedies_of(explained(text % spec, facts, "containerd:1.7"))
+    direct = [one for one in remedies if one.title.startswith("start /server itself")]
+    commands = [re.findall(r"command: (.*)", "\n".join(one.paste())) for one in direct]
+    assert commands == ([] if command is None else [[json.dumps(command).replace('"', "")]])
 
 
 ROLLOUT = """\

@@ -88,9 +88,11 @@ class Execution:
 
     def _known_later(self) -> tuple[str, ...]:
         """Variables whose values are in the cluster: a script that asks for one of them is not certain."""
-        _, elsewhere = kubelet.environment(self.container)
+        own, elsewhere = kubelet.environment(self.container)
         others = (Unsure(f"{ANY}=envFrom"),) if self.container.env_from else ()
-        return (*others, *(Unsure(f"{name}=$({name})") for name in elsewhere))
+        set_here = "HOSTNAME" in own or any(item.startswith("HOSTNAME=") for item in self.image.config.env)
+        host = () if set_here or _knows_its_hostname(self.pod) else (Unsure("HOSTNAME=$HOSTNAME"),)
+        return (*host, *others, *(Unsure(f"{name}=$({name})") for name in elsewhere))
 
     def _next(self, program: Program, now: Executes, cred: Credentials | None) -> Next:
         """What it executes, where its name is one of a program that executes others."""

@@ -84,7 +84,7 @@ def _decided(one: Decided, shown: list[Remedy], *, assumed: bool) -> Iterator[st
     remedies = () if one.explanation is None else remedies_of(one.explanation)
     for number, remedy in enumerate(remedies, 1):
         yield f"  remedy {number} {remedy.title}"
-        if any(remedy.title == before.title and remedy.patch == before.patch for before in shown):
+        if any(remedy.title == before.title and remedy.paste() == before.paste() for before in shown):
             yield "           as above"
             continue
         shown.append(remedy)

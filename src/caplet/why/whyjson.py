@@ -66,6 +66,7 @@ def _decided(one: Decided) -> dict[str, Any]:
                 "title": remedy.title,
                 "why": remedy.why,
                 "patch": remedy.patch,
+                "fragment": remedy.fragment,
                 "commands": list(remedy.commands),
             }
             for remedy in (() if explanation is None else remedies_of(explanation))

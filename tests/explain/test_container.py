@@ -98,6 +98,40 @@ def test_a_wrapper_under_no_new_privs_loses_it_for_good() -> None:
     assert explained(web(loose), facts, then=(("/app",),)).verdict == Verdict.EFFECTIVE
 
 
+@pytest.mark.parametrize(
+    ("argv", "verdict"),
+    [
+        (["/bin/sh", "-c", "/entry.sh"], Verdict.EFFECTIVE),
+        (["/entry.sh"], Verdict.EXEC_FAILS),
+        (["/sbin/gosu", "0:0", "/entry.sh"], Verdict.EXEC_FAILS),
+        (["/sbin/gosu", "ghost", "/app"], Verdict.EXEC_FAILS),
+        (["/sbin/tini"], Verdict.EXEC_FAILS),
+    ],
+)
+def test_what_wrappers_refuse_and_what_they_hand_to_a_shell(argv: list[str], verdict: Verdict) -> None:
+    files = dict.fromkeys(["/bin/sh", "/sbin/gosu", "/sbin/tini", "/app"], "elf")
+    facts = image({**files, "/entry.sh": "exec /app\n"}, Entrypoint=argv)
+    explanation = explained(web("capabilities: {add: [CHOWN]}", ports="[]"), facts)
+    assert explanation.verdict == verdict
+
+
+def test_a_wrapper_that_ends_says_why() -> None:
+    facts = image({"/sbin/gosu": "elf", "/app": "elf"}, Entrypoint=["/sbin/gosu", "ghost", "/app"])
+    failed = explained(web("capabilities: {add: [CHOWN]}", ports="[]"), facts).failed
+    assert failed is not None
+    assert (failed.errno, failed.reason) == (0, "gosu: the image has no user ghost")
+
+
+def test_variables_from_the_cluster_are_not_unset() -> None:
+    facts = image({"/bin/sh": "elf", "/app": "elf"}, Entrypoint=["/bin/sh", "-c", "exec ${PROG:-/app}"])
+    pod = web(
+        "runAsUser: 1000, capabilities: {add: [CHOWN]}",
+        ports="[]",
+        envFrom="[{configMapRef: {name: settings}}]",
+    )
+    assert explained(pod, facts).verdict == Verdict.UNKNOWN
+
+
 def test_tini_is_followed() -> None:
     facts = image(
         {"/sbin/tini": "elf cap_net_bind_service=ep", "/app": "elf cap_net_bind_service=ep"},
@@ -273,3 +307,22 @@ def test_variables_of_envfrom_are_not_known(command: str, env_from: bool | None,
     env = ["PROG=/app", "PATH=/bin"] if env_from is None else ["PATH=/bin"]
     facts = image({"/app": "elf cap_net_bind_service=ep"}, Env=env)
     assert explained(text, facts).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({"command": "[$(PROG)]", "envFrom": "[{configMapRef: {name: x}}]"}, Verdict.UNKNOWN),
+        ({"command": "[$(PROG)]", "env": "[{name: PROG, valueFrom: {fieldRef: {fieldPath: a}}}]"}, Verdict.UNKNOWN),
+        ({"command": "[$$(PROG)]", "envFrom": "[{configMapRef: {name: x}}]"}, Verdict.EXEC_FAILS),
+        ({"command": "[$(PROG)]"}, Verdict.EXEC_FAILS),
+        ({"command": "[$(PROG)]", "env": "[{name: PROG, value: /app}]", "envFrom": "[{configMapRef: {name: x}}]"}, Verdict.EFFECTIVE),
+        ({"command": "[sh, -c, 'exec $0', $(PROG)]", "envFrom": "[{configMapRef: {name: x}}]"}, Verdict.UNKNOWN),
+        ({"command": "[sh, -c, 'exec $P']", "env": "[{name: P, value: $(Q)}]", "envFrom": "[{configMapRef: {name: x}}]"}, Verdict.UNKNOWN),
+        ({"command": "[/app, $(Q)]", "envFrom": "[{configMapRef: {name: x}}]"}, Verdict.EFFECTIVE),
+    ],
+)  # fmt: skip
+def test_references_to_variables_of_the_cluster(more: dict[str, str], verdict: Verdict) -> None:
+    text = web("runAsUser: 65532, capabilities: {add: [NET_BIND_SERVICE]}", **more)
+    explanation = explained(text, image({"/app": "elf cap_net_bind_service=ep"}, Env=["PATH=/bin"]))
+    assert explanation.verdict == verdict

@@ -64,6 +64,8 @@ class Execution:
         left = list(then)
         env = (*process.env, *self._known_later())
         following: Next = Executes(process.args, env=env, working_dir=process.cwd)
+        if isinstance(process.args[0], Unsure):
+            following = Unknown(f"the program is {process.args[0]}, whose value is in the cluster")
         while len(self.steps) <= MAX_PROGRAMS:
             if not isinstance(following, Executes):
                 if left and self.steps[-1].program is not None and left[0] == self.steps[-1].program.argv:
@@ -92,7 +94,8 @@ class Execution:
         others = (Unsure(f"{ANY}=envFrom"),) if self.container.env_from else ()
         set_here = "HOSTNAME" in own or any(item.startswith("HOSTNAME=") for item in self.image.config.env)
         host = () if set_here or _knows_its_hostname(self.pod) else (Unsure("HOSTNAME=$HOSTNAME"),)
-        return (*host, *others, *(Unsure(f"{name}=$({name})") for name in elsewhere))
+        made = (Unsure(f"{name}={value}") for name, value in own.items() if isinstance(value, Unsure))
+        return (*host, *others, *made, *(Unsure(f"{name}=$({name})") for name in elsewhere))
 
     def _next(self, program: Program, now: Executes, cred: Credentials | None) -> Next:
         """What it executes, where its name is one of a program that executes others."""
@@ -110,7 +113,9 @@ class Execution:
             return
         cred = self.steps[-1].after
         assert cred is not None
-        if cred.no_new_privs and not cred.caps.permitted and not cred.caps.ambient:
+        if len(self.steps) == 1:
+            self.doubts.append(Doubt(f"what is executed: {last.why}", "--then PROGRAM"))
+        elif cred.no_new_privs and not cred.caps.permitted and not cred.caps.ambient:
             self.notes.append(
                 f"what comes next is not known ({last.why}), and has nothing either: under no_new_privs nobody gains anything"
             )

@@ -52,7 +52,7 @@ def _row(step: Step, explanation: Explanation, causes: Sequence[Found], names: S
         return Row(
             title,
             ("",) * len(SETS),
-            f"{'denied' if step.errno else 'not loaded'}: {reason}",
+            f"{'denied' if step.errno else 'not loaded' if step.secure is not None else 'fails'}: {reason}",
             codes,
             denied=True,
         )

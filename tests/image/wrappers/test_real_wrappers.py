@@ -14,7 +14,7 @@ import pytest
 from tests.hostfiles import HostFiles
 
 from caplet.image.program import find_program
-from caplet.image.wrappers.follow import Executes, next_argv
+from caplet.image.wrappers.follow import Executes, falls_back_to_sh, next_argv
 from caplet.kernel.caps import Cap, Caps
 from caplet.kernel.credentials import Credentials, Securebits, ThreadCaps
 from caplet.kernel.syscalls import (
@@ -70,6 +70,8 @@ WRAPPED = [
     "setpriv --reuid=daemon --regid=6 --clear-groups /bin/true",
     "setpriv --reuid=5 --regid=60 --init-groups --inh-caps=-all /bin/true",
     "setpriv --reuid 5 --keep-groups /bin/true",
+    "setpriv --reuid=daemon --init-groups /bin/true",
+    "capsh --is-uid=0 --has-b=cap_chown --has-p=cap_chown --shell=/bin/true --",
     "setpriv --groups 3,1,2 /bin/true",
     "setpriv --no-new-privs --inh-caps=+net_raw,+chown,-net_raw --ambient-caps=+chown /bin/true",
     "setpriv --bounding-set=-all,+net_bind_service --securebits=+noroot,+noroot_locked /bin/true",
@@ -135,6 +137,24 @@ def test_the_real_program_does_the_same(
         kept = tuple(call for call in traced.calls if not isinstance(call, (Setreuid, Setregid)))
         traced = Traced(kept, (END, *traced.argv[1:]))  # and argv[0] of a shell is its base name
     assert follow(argv, credentials()) == traced
+
+
+SCRIPTS = ["tini -s --", "dumb-init", "catatonit", "setpriv --nnp", "env", "timeout 5", "busybox env", "gosu 0",
+    "s6-setuidgid root", "chpst -u root", "sh -c", "bash -c", "dash -c", "busybox sh -c"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_a_script_without_a_first_line(line: str, tmp_path: Path) -> None:
+    argv = line.split()
+    if not any(os.access(f"{place}/{argv[0]}", os.X_OK) for place in PLACES):
+        pytest.skip(f"needs {argv[0]}")
+    script = tmp_path / "script"
+    script.write_text("echo started\n")
+    script.chmod(0o755)
+    real = subprocess.run([*argv, str(script)], capture_output=True, timeout=20, check=False)
+    files = HostFiles()
+    found = falls_back_to_sh(find_program(files, argv, ENV), files)
+    assert found == (real.stdout == b"started\n")
 
 
 PLACES = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]

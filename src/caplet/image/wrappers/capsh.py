@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_SHELL = "/bin/bash"
 """capsh.c, SHELL: the build sets it; Alpine's is /bin/sh (the option --shell says it)."""
 
-_CHECKS = ("--has-", "--is-", "--inmode=", "--decode=", "--explain=", "--supports=", "--suggest=")
+_PASSES = ("--has-ambient", "--decode=", "--explain=", "--supports=", "--suggest=")
 _PRINTS = frozenset({"--print", "--current", "--mode", "--modes", "--license", "--noenv", "--quiet"})
 
 
@@ -100,8 +100,31 @@ def _option(run: Invocation, caller: Caller, word: str, option: str, value: str)
             value or option != "--mode"
         ):
             raise Undecided(f"capsh {word} is not followed", "say with --then which program it starts")
-        case _ if option not in _PRINTS and not word.startswith(_CHECKS):
-            raise Fails(f"capsh knows no {word}")
+        case "--is-uid" | "--is-gid" | "--has-p" | "--has-i" | "--has-a" | "--has-b" | "--has-no-new-privs":
+            if not _holds(caller, option, value):
+                raise Fails(f"capsh {word}: that is not so")
+        case _ if option not in _PRINTS and not word.startswith(_PASSES):
+            raise Undecided(
+                f"capsh {word}: an option that is not known here", "say with --then which program it starts"
+            )
+
+
+def _holds(caller: Caller, option: str, value: str) -> bool:
+    cred = caller.cred
+    match option:
+        case "--is-uid":
+            return cred.uid == _number(value)
+        case "--is-gid":
+            return cred.gid == _number(value)
+        case "--has-no-new-privs":
+            return cred.no_new_privs
+    held = {
+        "--has-p": cred.caps.permitted,
+        "--has-i": cred.caps.inheritable,
+        "--has-a": cred.caps.ambient,
+        "--has-b": cred.caps.bounding,
+    }[option]
+    return Caps.of(*_caps(value)) <= held
 
 
 def _set_caps(caller: Caller, text: str) -> None:

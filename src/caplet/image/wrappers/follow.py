@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.image.program import BINPRM_BUF_SIZE, shebang
-from caplet.image.wrappers import capsh, inits, setpriv, supervisors, surroundings, users
+from caplet.image.wrappers import capsh, inits, noexec, setpriv, supervisors, surroundings, users
 from caplet.image.wrappers.model import (
     Executes,
     Fails,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from caplet.image.program import Files, Program
     from caplet.kernel.credentials import Credentials
 
-__all__ = ["Executes", "Next", "Nothing", "Unknown", "next_argv"]
+__all__ = ["Executes", "Next", "Nothing", "Unknown", "falls_back_to_sh", "next_argv"]
 
 MULTI_CALL = frozenset({"busybox", "busybox.static", "busybox.nosuid", "busybox.suid", "toybox", "coreutils"})
 
@@ -88,7 +88,12 @@ def next_argv(
     except Undecided as undecided:
         return Unknown(undecided.why, undecided.decide)
     except Fails as fails:
-        return Nothing(str(fails))
+        return Nothing(str(fails), fails=True)
+
+
+def falls_back_to_sh(program: Program, files: Files) -> bool:
+    """Whether it hands a script without a #! line to /bin/sh."""
+    return noexec.falls_back_to_sh(_invocation(program, program.argv, {}, files, None, "/"))
 
 
 def _invocation(

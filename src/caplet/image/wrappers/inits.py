@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.image.dynamic import read_dynamic
-from caplet.image.wrappers.model import Nothing, Unknown
+from caplet.image.wrappers.model import Fails, Nothing, Unknown
 from caplet.image.wrappers.options import Options, parse
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def catatonit(run: Invocation) -> Next:
 
 def _child(run: Invocation, argv: tuple[str, ...], name: str) -> Next:
     if not argv:
-        return Nothing(f"{name} was given no program")
+        raise Fails(f"{name} was given no program")
     return run.executes(argv, f"{name} starts its arguments as a child", forks=True)
 
 

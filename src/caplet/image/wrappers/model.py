@@ -93,6 +93,8 @@ class Nothing:
     why: str = ""
     setcaps: tuple[SetcapAtRunTime, ...] = ()
     notes: tuple[str, ...] = ()
+    fails: bool = False
+    """It ends with an error, and `why` is that."""
 
 
 Next: TypeAlias = Executes | Unknown | Nothing

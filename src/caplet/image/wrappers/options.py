@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from caplet.image.wrappers.model import Fails, sure
+from caplet.image.wrappers.model import Fails, Undecided, sure
+
+DECIDE = "say with --then which program it starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def _unabbreviated(name: str, written: str, known: tuple[str, ...]) -> str:
         return names[written]
     matching = [option for full, option in names.items() if full.startswith(written)]
     if len(matching) != 1 or not written:
-        raise Fails(f"{name} knows no option --{written}")
+        raise Undecided(f"{name} --{written}: an option that is not known here", DECIDE)
     return matching[0]
 
 
@@ -113,7 +115,7 @@ def _short(
         letter, letters = letters[0], letters[1:]
         place = known.short.find(letter)
         if place < 0 or letter == ":":
-            raise Fails(f"{name} knows no option -{letter}")
+            raise Undecided(f"{name} -{letter}: an option that is not known here", DECIDE)
         if known.short[place + 1 : place + 3] == "::":
             found.append((f"-{letter}", letters or None))
             return index

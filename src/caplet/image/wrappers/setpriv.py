@@ -56,7 +56,7 @@ def setpriv(run: Invocation) -> Next:
     if parsed.has("-h", "--help", "-V", "--version", "-d", "--dump", "--list-caps"):
         return Nothing("setpriv prints")
     if not parsed.operands:
-        return Nothing("setpriv was given no program")
+        raise Fails("setpriv was given no program")
     for option in ("--selinux-label", "--apparmor-profile", "--seccomp-filter"):
         if parsed.has(option):
             raise Undecided(f"setpriv {option} is not followed", "say with --then which program it starts")
@@ -119,12 +119,13 @@ class _Ids:
             return tuple(sorted(self._group(one) for one in listed.split(",")))
         if not parsed.has("--init-groups"):
             return None
-        if KEEP in {self.ruid, self.rgid}:
-            raise Fails("setpriv: --init-groups needs --ruid and --rgid")
+        if self.ruid == KEEP:
+            raise Fails("setpriv: --init-groups requires --ruid or --reuid")
         account = getpwuid(self.run.files, self.ruid)
         if account is None:
             raise Fails(f"setpriv: user {self.ruid} has no name for --init-groups")
-        return tuple(sorted(getgrouplist(self.run.files, account.name, self.rgid)))
+        gid = account.gid if self.rgid == KEEP else self.rgid
+        return tuple(sorted(getgrouplist(self.run.files, account.name, gid)))
 
 
 def _calls(caller: Caller, run: Invocation, parsed: Parsed, ids: _Ids) -> None:
@@ -154,7 +155,9 @@ def _calls(caller: Caller, run: Invocation, parsed: Parsed, ids: _Ids) -> None:
     if bits is not None:
         caller.call(SetSecurebits(bits))
     bounding = parsed.last("--bounding-set")
-    if bounding is not None:
+    if (
+        bounding is not None and Cap.SETPCAP in caller.cred.caps.effective
+    ):  # capng_apply() leaves it out else, and says nothing
         wanted = changed(bounding, caller.cred.caps.bounding, "--bounding-set")
         caller.call(*(CapbsetDrop(cap) for cap in Caps.all() - wanted))
     inheritable = parsed.last("--inh-caps")

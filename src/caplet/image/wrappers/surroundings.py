@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from caplet.image.wrappers.accounts import getgrnam, getgrouplist, getpwnam, number
 from caplet.image.wrappers.model import Fails, Nothing, Undecided, Unsure, sure
 from caplet.image.wrappers.options import Options, parse
+from caplet.kernel.caps import Cap
 from caplet.kernel.syscalls import Setgid, Setgroups, Setuid
 
 if TYPE_CHECKING:
@@ -117,11 +118,16 @@ _TIMEOUT = Options(
     "fk:ps:v", ("foreground", "kill-after=", "preserve-status", "signal=", "verbose", "help", "version")
 )
 
+_DURATION = re.compile(r"\s*\+?(\.?\d|inf|nan)", re.IGNORECASE)
+"""How a number begins, as strtold(3) reads it."""
+
 
 def timeout(run: Invocation) -> Next:
     parsed = parse(run.name, run.args, _TIMEOUT)
     if len(parsed.operands) < 2:
-        return Nothing("timeout was given no program")
+        raise Fails("timeout was given no program")
+    if not _DURATION.match(sure(parsed.operands[0], "timeout's duration")):
+        raise Fails(f"timeout: invalid time interval {parsed.operands[0]}")
     return run.executes(parsed.operands[1:], "timeout starts its arguments as a child", forks=True)
 
 
@@ -133,14 +139,14 @@ _TIME = Options(
 def time(run: Invocation) -> Next:
     parsed = parse(run.name, run.args, _TIME)
     if not parsed.operands:
-        return Nothing("time was given no program")
+        raise Fails("time was given no program")
     return run.executes(parsed.operands, "time starts its arguments as a child", forks=True)
 
 
 def setsid(run: Invocation) -> Next:
     parsed = parse(run.name, run.args, Options("Vhcfw", ("ctty", "fork", "wait", "help", "version")))
     if not parsed.operands:
-        return Nothing("setsid was given no program")
+        raise Fails("setsid was given no program")
     forks = parsed.has("-f", "--fork")
     return run.executes(parsed.operands, "setsid makes a new session", forks=forks)
 
@@ -152,13 +158,15 @@ def chroot(run: Invocation) -> Next:
     """The groups, then the group, the user last, once the root is changed (src/chroot.c, main)."""
     parsed = parse(run.name, run.args, _CHROOT)
     if len(parsed.operands) < 1:
-        return Nothing("chroot was given no directory")
+        raise Fails("chroot was given no directory")
     root, *argv = parsed.operands
     if sure(root, "chroot's directory").rstrip("/"):
         raise Undecided(
             f"chroot {root}: what is executed there is looked up below another root",
             "say with --then which program it starts",
         )
+    if run.cred is not None and Cap.SYS_CHROOT not in run.cred.caps.effective:
+        raise Fails(f"chroot: cannot change root directory to '{root}': Operation not permitted")
     argv = argv or [run.env.get("SHELL") or "/bin/sh", "-i"]
     spec = parsed.last("--userspec")
     calls = _chroot_calls(run, spec, parsed.last("--groups"))

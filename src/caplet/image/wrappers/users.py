@@ -29,7 +29,7 @@ def gosu(run: Invocation) -> Next:
     if run.args and run.args[0] in ("--help", "-h", "-?", "--version", "-v"):
         return Nothing("gosu prints its help or version")
     if len(run.args) < 2:
-        return Nothing("gosu was given no user and program")
+        raise Fails("gosu was given no user and program")
     spec = sure(run.args[0], "gosu's user")
     uid, gid, others, home = _exec_user(run, spec)
     return run.executes(
@@ -70,7 +70,7 @@ def _exec_user(run: Invocation, spec: str) -> tuple[int, int, tuple[int, ...], s
 
 def su_exec(run: Invocation) -> Next:
     if len(run.args) < 2:
-        return Nothing("su-exec was given no user and program")
+        raise Fails("su-exec was given no user and program")
     spec = sure(run.args[0], "su-exec's user")
     who, colon, group = spec.partition(":")
     account, uid, gid = None, number(who), None
@@ -105,7 +105,7 @@ _CHPST = Options("u:U:b:e:m:d:o:p:f:c:r:t:/:n:l:L:vP012V")
 def chpst(run: Invocation) -> Next:
     parsed = parse(run.name, run.args, _CHPST)
     if not parsed.operands:
-        return Nothing("chpst was given no program")
+        raise Fails("chpst was given no program")
     if (new_root := parsed.last("-/")) is not None and new_root != "/":
         raise Undecided(f"chpst -/ {new_root}: executes a program below another root")
     spec = parsed.last("-u")
@@ -134,7 +134,7 @@ def _uidgid(run: Invocation, spec: str) -> tuple[int, tuple[int, ...]]:
 def setuidgid(run: Invocation) -> Next:
     """What chpst does under this name, and daemontools' program of the name: the primary group only."""
     if len(run.args) < 2:
-        return Nothing(f"{run.name} was given no user and program")
+        raise Fails(f"{run.name} was given no user and program")
     spec = sure(run.args[0], "setuidgid's user")
     uid, ids = _uidgid(run, spec)
     return run.executes(run.args[1:], f"{run.name} becomes {spec}", calls=become(uid, ids[0], ids), user=spec)
@@ -143,7 +143,7 @@ def setuidgid(run: Invocation) -> Next:
 def s6_setuidgid(run: Invocation) -> Next:
     parsed = parse(run.name, run.args, Options(""))
     if len(parsed.operands) < 2:
-        return Nothing("s6-setuidgid was given no user and program")
+        raise Fails("s6-setuidgid was given no user and program")
     spec = sure(parsed.operands[0], "s6-setuidgid's user")
     who, colon, group = spec.partition(":")
     if colon:  # s6-applyuidgid -u USER -g GROUP -G "", which takes numbers only
@@ -178,7 +178,7 @@ def s6_applyuidgid(run: Invocation) -> Next:
     if texts["uid"] is not None:
         calls.append(Setuid(_number(run, texts["uid"])))
     if not parsed.operands:
-        return Nothing("s6-applyuidgid was given no program")
+        raise Fails("s6-applyuidgid was given no program")
     return run.executes(
         parsed.operands, "s6-applyuidgid sets the ids that it is given", calls=calls, user=texts["uid"] or ""
     )
@@ -200,7 +200,7 @@ def runuser(run: Invocation) -> Next:
         return su(run)
     parsed = parse(run.name, run.args, _SU)
     if not parsed.operands:
-        return Nothing("runuser was given no program")
+        raise Fails("runuser was given no program")
     who = sure(parsed.last("-u", "--user") or "", "runuser's user")
     account = _needed(run, who)
     return run.executes(

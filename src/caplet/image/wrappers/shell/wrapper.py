@@ -88,7 +88,9 @@ def _script(run: Invocation, name: str, state: State) -> str:
     except InvalidInput:
         found = which(name, run, state) if "/" not in name else None
         if not found or not known(found) or not found.startswith("/"):
-            raise Fails(f"{run.name}: the image has no {name}") from None
+            raise Undecided(
+                f"the image has no {name}, which {run.name} reads: a volume may have it", DECIDE
+            ) from None
         node = run.files.resolve(os.fsencode(found)).node
     if node.kind is not Kind.FILE:
         raise Fails(f"{run.name}: {name} is not a regular file")

@@ -12,10 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from caplet.image.wrappers.model import ANY, Unsure
 from caplet.runtimes.model import Refused, SecurityContext, Since, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from caplet.kubernetes.pod import Container, PodSpec
     from caplet.kubernetes.podspec import PodSecurityContext
@@ -209,33 +210,43 @@ def _verify_run_as_non_root(pod: PodSpec, container: Container, user: ImageUser)
     return None
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """`$(NAME)` in command, args and env: its value, or itself where the name is unknown. `$$` is `$`."""
+def expand(text: str, variables: Mapping[str, str], elsewhere: Collection[str] = ()) -> str:
+    """`$(NAME)` in command, args and env: its value, or itself where the name is unknown. `$$` is `$`.
+
+    Where a name is of `elsewhere`, or ANY is and the name is not set, the text is `Unsure`.
+    """
+    unsure = False
 
     def value(match: re.Match[str]) -> str:
+        nonlocal unsure
         if match[0] == "$$":
             return "$"
-        return variables.get(match[1], match[0])
+        found = variables.get(match[1])
+        unsure |= isinstance(found, Unsure) or (found is None and not {match[1], ANY}.isdisjoint(elsewhere))
+        return match[0] if found is None else found
 
-    return re.sub(r"\$\$|\$\(([^)]*)\)", value, text)
+    expanded = re.sub(r"\$\$|\$\(([^)]*)\)", value, text)
+    return Unsure(expanded) if unsure else expanded
 
 
 def environment(container: Container) -> tuple[dict[str, str], tuple[str, ...]]:
     """The container's own variables, each expanded by those before it; and the names whose value comes from elsewhere."""
     values: dict[str, str] = {}
     elsewhere = []
+    others = (ANY,) if container.env_from else ()
     for variable in container.env:
         if variable.value is None:
             elsewhere.append(variable.name)
         else:
-            values[variable.name] = expand(variable.value, values)
+            values[variable.name] = expand(variable.value, values, (*elsewhere, *others))
     return values, tuple(elsewhere)
 
 
 def command(container: Container) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The container's command and args, expanded (ExpandContainerCommandAndArgs)."""
-    variables, _ = environment(container)
+    variables, names = environment(container)
+    elsewhere = (*names, ANY) if container.env_from else names
     return (
-        tuple(expand(word, variables) for word in container.command),
-        tuple(expand(word, variables) for word in container.args),
+        tuple(expand(word, variables, elsewhere) for word in container.command),
+        tuple(expand(word, variables, elsewhere) for word in container.args),
     )

@@ -295,6 +295,17 @@ def test_a_wrapper_gets_nothing_where_its_program_is_enough() -> None:
     assert not any("/bin/gosu" in command for one in remedies for command in one.commands)
 
 
+def test_a_wrapper_gets_nothing_in_the_second_step_either() -> None:
+    files = {"/bin/tini": "elf", "/app": "elf cap_net_bind_service=ep"}
+    facts = image(files, Entrypoint=["tini", "--", "/app"])
+    text = web("runAsUser: 7, capabilities: {drop: [all], add: [NET_RAW]}")
+    commands = [
+        word for one in remedies_of(explained(text, facts, "containerd:1.7")) for word in one.commands
+    ]
+    assert any(command.endswith(" /app=NET_BIND_SERVICE,NET_RAW") for command in commands)
+    assert not any("/bin/tini" in command for command in commands)
+
+
 def test_free_ports_need_no_sysctl() -> None:
     """Every process may bind 8080: what is asked for can go."""
     titles = [

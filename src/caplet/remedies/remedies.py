@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,18 +45,21 @@ def remedies_of(explanation: Explanation) -> tuple[Remedy, ...]:
     if explanation.verdict is Verdict.EFFECTIVE and not (explanation.asked & explanation.needless):
         return ()
     kept: list[Remedy] = []
+    for remedy in _enough(explanation, lambda proposal: _tried(explanation, proposal)):
+        if not any(_same(remedy, before) for before in kept):
+            kept.append(remedy)
+    return tuple(sorted(kept or _in_two_steps(explanation), key=lambda remedy: remedy.gives))
+
+
+def _enough(explanation: Explanation, tried: Callable[[Proposal], Remedy | None]) -> Iterator[Remedy]:
+    """What comes of each proposal that does; no wrapper is given what the last program alone makes work with."""
     granted = False
     for propose in PROPOSE:
         if propose is imagechanges.grant_the_chain and granted:
-            continue  # the last program alone is enough
-        found = [
-            remedy
-            for proposal in propose(explanation)
-            if (remedy := _tried(explanation, proposal)) is not None
-        ]
-        granted = granted or (propose is imagechanges.grant and bool(found))
-        kept += [one for one in found if not any(_same(one, before) for before in kept)]
-    return tuple(sorted(kept or _in_two_steps(explanation), key=lambda remedy: remedy.gives))
+            continue
+        for remedy in filter(None, map(tried, propose(explanation))):
+            granted |= propose is imagechanges.grant
+            yield remedy
 
 
 def _same(one: Remedy, other: Remedy) -> bool:
@@ -71,22 +75,26 @@ def _in_two_steps(before: Explanation) -> list[Remedy]:
         same = half.verdict is before.verdict and half.misnamed == before.misnamed
         if same or _gives_more(before, half):
             continue
-        for second in [proposal for propose in PROPOSE for proposal in propose(half)]:
-            if first.commands and second.commands:
-                continue
-            after = _after(half, second)
-            if after.verdict not in WORKS or _gives_more(before, after):
-                continue
-            both = replace(
-                second,
-                title=f"{first.title}; then {second.title}",
-                why="; ".join(filter(None, (first.why, second.why))),
-                gives=max(first.gives, second.gives),
-                patch=merged(first.patch, second.patch),
-                commands=first.commands + second.commands,
-            )
-            kept.setdefault(both.title, Remedy.of(both, after))
+        for remedy in _enough(half, functools.partial(_tried_second, before, half, first)):
+            kept.setdefault(remedy.title, remedy)
     return list(kept.values())
+
+
+def _tried_second(before: Explanation, half: Explanation, first: Proposal, second: Proposal) -> Remedy | None:
+    if first.commands and second.commands:
+        return None
+    after = _after(half, second)
+    if after.verdict not in WORKS or _gives_more(before, after):
+        return None
+    both = replace(
+        second,
+        title=f"{first.title}; then {second.title}",
+        why="; ".join(filter(None, (first.why, second.why))),
+        gives=max(first.gives, second.gives),
+        patch=merged(first.patch, second.patch),
+        commands=first.commands + second.commands,
+    )
+    return Remedy.of(both, after)
 
 
 def _after(before: Explanation, proposal: Proposal) -> Explanation:

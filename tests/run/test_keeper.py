@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -208,6 +209,23 @@ def test_errors_inside_are_raised_outside() -> None:
         sandbox.receive()
     assert caught.value.hint == "what to do"
     sandbox.close()
+
+
+def test_a_signal_that_comes_too_late_is_no_error() -> None:
+    """The other end of the socket is closed with the signal unread, which is ECONNRESET here."""
+
+    def main(channel: keeper.Channel, _scratch: str) -> None:
+        while not select.select([channel], [], [], 1)[0]:
+            pass
+        channel.send({"event": "exited"})
+
+    sandbox = keeper.start(main, namespaces=0, keep=())
+    sandbox.send_signal(signal.SIGKILL)
+    try:
+        assert sandbox.receive() == [{"event": "exited"}]
+        assert sandbox.receive() is None
+    finally:
+        sandbox.close()
 
 
 def test_a_crash_inside_is_an_error_outside() -> None:

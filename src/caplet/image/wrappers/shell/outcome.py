@@ -202,7 +202,7 @@ def _candidates(end: End) -> list[Candidate]:
     if end.code:
         return []
     # Of a script that does nothing but housekeeping the last piece of it is what the container is for.
-    programs = [ran for ran in end.state.ran if not _housekeeping(ran)] or end.state.ran[-1:]
+    programs = [ran for ran in end.state.ran if not housekeeping(ran)] or end.state.ran[-1:]
     foreground = [ran for ran in programs if not ran.background]
     chosen = foreground[-1:] if foreground and programs[-1] is foreground[-1] else programs
     return [
@@ -218,7 +218,7 @@ def _candidates(end: End) -> list[Candidate]:
     ]
 
 
-def _housekeeping(ran: Ran) -> bool:
+def housekeeping(ran: Ran) -> bool:
     return known(ran.argv[0]) and ran.argv[0].rpartition("/")[2] in HOUSEKEEPING
 
 
@@ -293,7 +293,7 @@ def _notes(script: str, everything: State | None, candidates: list[Candidate]) -
     executed = {one.argv for one in candidates}
     notes = list(everything.notes)
     for ran in everything.ran:
-        if _housekeeping(ran) or ran.argv in executed:
+        if housekeeping(ran) or ran.argv in executed:
             continue
         how = "starts in the background" if ran.background else "runs"
         sometimes = "" if ran.certain else ", where a condition holds"

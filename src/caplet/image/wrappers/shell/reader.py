@@ -16,7 +16,7 @@ from caplet.image.wrappers.model import Undecided, Unsure
 from caplet.image.wrappers.shell import builtins
 from caplet.image.wrappers.shell.conditions import DoubleBracket
 from caplet.image.wrappers.shell.expand import Unset, fields, match_word, text_of, word_fields
-from caplet.image.wrappers.shell.outcome import DECIDE, End
+from caplet.image.wrappers.shell.outcome import DECIDE, End, housekeeping
 from caplet.image.wrappers.shell.parser import NotUnderstood, Parser
 from caplet.image.wrappers.shell.state import Ran, Several, State, known, merge
 from caplet.image.wrappers.shell.substitution import output
@@ -107,9 +107,10 @@ class Reader:
             if found is not None:
                 self.substituted = 0
                 return found
-        before = state.status
+        before, ran = state.status, state.ran
         self._child([command.body], state)
         self.substituted, state.status = state.status, before
+        state.ran = tuple(one for one in state.ran if one in ran or not housekeeping(one))
         return Unsure(command.text)
 
     def special(self, name: str, state: State) -> str | None:
@@ -365,12 +366,15 @@ class Reader:
         self.loops.append(loop)
         left: State | None = None
         here: State | None = state
+        state.status = 0
         for _ in range(MAX_ROUNDS):
             assert here is not None
             before = here.copy()
             true, false = self.condition(node.condition, here)
             if node.until:
                 true, false = false, true
+            if false is not None:
+                false.status = before.status  # a loop's status is that of its body's last command
             left = merge(left, false)
             round_end = None if true is None else self._round(node.body, true, loop)
             if round_end is None:
@@ -392,8 +396,6 @@ class Reader:
         after = self._sequence(body, state)
         after = merge(after, loop.continued)
         loop.continued = None
-        if after is not None:
-            after.status = 0
         return after
 
     def _unending(self, left: State | None, here: State | None) -> State | None:
@@ -404,10 +406,7 @@ class Reader:
         return merge(left, here)
 
     def _behind(self, left: State | None, loop: Loop) -> State | None:
-        after = merge(left, loop.broken)
-        if after is not None:
-            after.status = 0
-        return after
+        return merge(left, loop.broken)
 
     def _for(self, node: For, state: State) -> State | None:
         values = self._values(node, state)
@@ -416,6 +415,7 @@ class Reader:
         loop = Loop()
         self.loops.append(loop)
         here: State | None = state
+        state.status = 0
         for value in values:
             if here is None:
                 break
@@ -442,6 +442,7 @@ class Reader:
         loop = Loop()
         self.loops.append(loop)
         here = state
+        here.status = 0
         for _ in range(MAX_ROUNDS):
             start = here.copy()
             if name:

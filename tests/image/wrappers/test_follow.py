@@ -421,6 +421,15 @@ def test_variables_of_envfrom_are_not_taken_as_unset() -> None:
     assert isinstance(step(image(), "env", "sh", "-c", "exec app", env=env), Executes)
 
 
+def test_traps_and_aliases_are_not_taken_for_nothing() -> None:
+    made = image()
+    assert isinstance(step(made, "sh", "-c", "trap app EXIT; true"), Unknown)
+    assert isinstance(step(made, "sh", "-c", "trap app EXIT; exec web"), Executes)
+    assert isinstance(step(made, "sh", "-c", "trap app TERM; true"), Nothing)
+    assert isinstance(step(made, "sh", "-c", "alias web=app\nweb"), Unknown)
+    assert isinstance(step(made, "bash", "-c", "alias web=app\nweb"), Executes)
+
+
 def test_two_brackets_of_an_unknown_sh() -> None:
     text = "[[ a = a ]] && exec app; exec web"
     made = image()

@@ -205,7 +205,7 @@ CASES = {
     "two brackets in dash": Case("[[ a = a ]] && exec other; exec app", expected=("app",), shells=DASH),
     "two brackets and set -e in dash": Case("set -e; [[ a = a ]]; exec app", shells=DASH),
     "the status of a loop": Case("set -e; for i in 1; do [ $i = 2 ] && break; done; (for i in 1; do [ $i = 2 ] && break; done); exec app"),
-    "the status of a while": Case('f() { while [ $# -gt 0 ]; do shift; [ $# = 5 ] && break; done; }; f 1 && exec other; exec app', expected=("app",)),
+    "the status of a while": Case("f() { while [ $# -gt 0 ]; do shift; [ $# = 5 ] && break; done; }; f 1 && exec other; exec app", expected=("app",)),
     "missing settings": Case(". /nowhere/settings; exec app", expected=("app",), certain=False),
     "started for its output": Case("X=$(app 1)", expected=("app", "1"), forks=True),
     "command and a function of the name": Case("app() { command app 1; }; app", expected=("app", "1"), forks=True),

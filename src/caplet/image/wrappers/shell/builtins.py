@@ -69,15 +69,31 @@ def command(
         name = words[0]
         called = False
     if known(name):
+        if (
+            called and name in reader.aliases and reader.dialect != "bash"
+        ):  # which expands them for a terminal alone
+            raise Undecided(
+                f"{reader.label} line {node.line}: {name} is an alias, which is not followed",
+                "say with --then which program it starts",
+            )
         if called and name in state.functions:
             return _function(reader, node, words, assigned, state)
         builtin = _BUILTINS.get(name)
         if builtin is not None:
             return builtin(reader, node, words, assigned, state)
         if name in _QUIET:
+            _remember(reader, words)
             state.status = 0 if name in (":", "true", "echo", "printf", "trap", "umask") else None
             return _printf_v(words, state)
     return external(node, words, reader.assigned | assigned, state)
+
+
+def _remember(reader: Reader, words: list[str]) -> None:
+    """What `trap` and `alias` define."""
+    if words[0] == "alias":
+        reader.aliases |= {word.partition("=")[0] for word in words[1:] if "=" in word}
+    elif words[0] == "trap" and len(words) > 2 and {"EXIT", "0"} & set(words[2:]) and not reader.in_child:
+        reader.at_exit = "" if words[1] == "-" else words[1]
 
 
 def external(node: Simple, words: list[str], assigned: dict[str, str], state: State) -> State:

@@ -88,6 +88,9 @@ class Reader:
         self.calls: list[Call] = []
         self.assigned: dict[str, str] = {}
         """Variables of the functions that are being called: `A=x f`."""
+        self.at_exit = ""
+        """What `trap ... EXIT` has it run when it ends by itself."""
+        self.aliases: set[str] = set()
         self.conditions = 0
         """How many conditions are being followed: failures within them end nothing (set -e)."""
         self.substituted: int | None = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from caplet.errors import InvalidInput
 from caplet.image.entry import Kind
-from caplet.image.wrappers.model import Fails, Nothing, Undecided, sure
+from caplet.image.wrappers.model import Fails, Nothing, Undecided, Unknown, sure
 from caplet.image.wrappers.shell.builtins import MAX_SCRIPT
 from caplet.image.wrappers.shell.outcome import DECIDE, answer
 from caplet.image.wrappers.shell.reader import Reader
@@ -54,7 +54,10 @@ def shell(run: Invocation) -> Next:
     after = reader.script(text, state)
     if after is not None:
         reader.end(text.count("\n") + 1, after)
-    return answer(label, reader.ends)
+    found = answer(label, reader.ends)
+    if isinstance(found, Nothing) and reader.at_exit:
+        return Unknown(f"{label} runs {reader.at_exit} when it ends", DECIDE, (), found.setcaps, found.notes)
+    return found
 
 
 def _options(run: Invocation) -> tuple[set[str], list[str]]:

@@ -70,7 +70,7 @@ def command(
         called = False
     if known(name):
         if (
-            called and name in reader.aliases and reader.dialect != "bash"
+            called and name in reader.aliases and reader.run.argv[0].rpartition("/")[2] != "bash"
         ):  # which expands them for a terminal alone
             raise Undecided(
                 f"{reader.label} line {node.line}: {name} is an alias, which is not followed",

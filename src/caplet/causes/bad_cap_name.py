@@ -46,8 +46,7 @@ from typing import TYPE_CHECKING
 from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.lines import EXEC_DENIED
 from caplet.causes.loss import Place, found_in
-from caplet.causes.words import bare
-from caplet.kernel.caps import NO_CAPS, Cap, Caps, nearest
+from caplet.kernel.caps import NO_CAPS, Cap, Caps, bare, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

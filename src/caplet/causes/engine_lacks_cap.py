@@ -42,8 +42,8 @@ from typing import TYPE_CHECKING
 from caplet.causes.bad_cap_name import UNKNOWN
 from caplet.causes.cause import Cause, Example, Found, Log
 from caplet.causes.loss import Place, found_in
-from caplet.causes.words import bare, said
-from caplet.kernel.caps import Cap, Caps
+from caplet.causes.words import said
+from caplet.kernel.caps import Cap, Caps, bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from caplet.causes.words import bare, listed, program
-from caplet.kernel.caps import NO_CAPS, Cap, Caps
+from caplet.causes.words import listed, program
+from caplet.kernel.caps import NO_CAPS, Cap, Caps, bare
 from caplet.kernel.filecaps import FileCaps
 from caplet.runtimes import containerd
 

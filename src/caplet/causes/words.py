@@ -36,8 +36,3 @@ def user(explanation: Explanation) -> str:
 def said(refused: Refused) -> str:
     """A refusal in its own words, on one line."""
     return " ".join(refused.message.split())
-
-
-def bare(name: str) -> str:
-    """`CAP_NET_RAW`, `net_raw`: NET_RAW."""
-    return name.upper().removeprefix("CAP_")

@@ -165,11 +165,11 @@ def packed(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 def capabilities(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """The names after the last comma or equals sign, as they were begun: NET_RAW, CAP_NET_RAW, cap_net_raw, net_raw."""
     del ctx
-    from caplet.kernel.caps import Cap
+    from caplet.kernel.caps import Cap, bare
 
     begun = re.split(r"[=,]", incomplete)[-1]
     head = incomplete[: len(incomplete) - len(begun)]
-    taken = {word.upper().removeprefix("CAP_") for word in re.split(r"[=,]", head)}
+    taken = {bare(word) for word in re.split(r"[=,]", head)}
     for cap in Cap:
         for name in (f"CAP_{cap.name}", cap.name):
             spelled = name.lower() if begun.islower() else name

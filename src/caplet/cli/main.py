@@ -12,7 +12,7 @@ import click
 
 from caplet import __version__
 from caplet.cli.settings import DEBUG, Settings
-from caplet.cli.terminal import printable
+from caplet.cli.terminal import printable, shown
 from caplet.errors import CapletError, ManyInvalid
 
 if TYPE_CHECKING:
@@ -169,20 +169,9 @@ def _explain_usage(error: click.ClickException) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return
-    click.echo(f"{where}: {_shown(error.format_message())}", err=True)
+    click.echo(f"{where}: {shown(error.format_message())}", err=True)
     if ctx:
         click.echo(f"  see: {where} --help", err=True)
-
-
-MAX_SHOWN = 2000
-"""Characters of a message: what an image or an argument says may have megabytes."""
-
-
-def _shown(text: str) -> str:
-    text = printable(text)
-    if len(text) <= MAX_SHOWN:
-        return text
-    return f"{text[: MAX_SHOWN // 2]} ... {text[-MAX_SHOWN // 2 :]}"
 
 
 def explain_error(error: CapletError | OSError | MemoryError) -> int:
@@ -192,9 +181,9 @@ def explain_error(error: CapletError | OSError | MemoryError) -> int:
             explain_error(problem)
         return error.exit_code
     if isinstance(error, CapletError):
-        click.echo(f"caplet: {_shown(error.message)}", err=True)
+        click.echo(f"caplet: {shown(error.message)}", err=True)
         if error.hint:
-            click.echo(f"  {_shown(error.hint)}", err=True)
+            click.echo(f"  {shown(error.hint)}", err=True)
         return error.exit_code
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""

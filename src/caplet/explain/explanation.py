@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from caplet.kernel.capable import BindPort, allowed
-from caplet.kernel.caps import NO_CAPS, Cap, Caps
+from caplet.kernel.caps import NO_CAPS, Cap, Caps, bare
 from caplet.kernel.filecaps import FileCaps
 from caplet.kernel.namespaces import INITIAL, UserNamespace
 
@@ -144,15 +144,15 @@ class Explanation:
     def asked(self) -> Caps:
         """The capabilities meant by `capabilities.add`, however they are spelled; all of a privileged container."""
         if self.container.security_context.privileged or any(
-            _bare(name) == "ALL" for name in self.asked_names
+            bare(name) == "ALL" for name in self.asked_names
         ):
             return Caps.all(self.node.kernel.last_cap)
-        return Caps.of(*(Cap[_bare(name)] for name in self.asked_names if _bare(name) in Cap.__members__))
+        return Caps.of(*(Cap[bare(name)] for name in self.asked_names if bare(name) in Cap.__members__))
 
     @property
     def misnamed(self) -> tuple[str, ...]:
         """Names of `capabilities.add` that are no capability's."""
-        return tuple(name for name in self.asked_names if _bare(name) not in {*Cap.__members__, "ALL", ""})
+        return tuple(name for name in self.asked_names if bare(name) not in {*Cap.__members__, "ALL", ""})
 
     @property
     def created(self) -> Credentials | None:
@@ -298,7 +298,3 @@ class Explanation:
     def _network_owner(self) -> UserNamespace:
         assert self.final is not None
         return INITIAL if self.pod.host_network else self.final.user_ns
-
-
-def _bare(name: str) -> str:
-    return name.upper().removeprefix("CAP_")

@@ -208,8 +208,13 @@ def nearest(word: str, names: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def bare(name: str) -> str:
+    """A capability's name as `Cap` has it, however it is spelled: NET_RAW of `CAP_NET_RAW`, `net_raw`."""
+    return name.upper().removeprefix("CAP_")
+
+
 def _parse_word(word: str) -> Caps:
-    name = word.upper().removeprefix("CAP_")
+    name = bare(word)
     if name in Cap.__members__:
         return Caps.of(Cap[name])
     if name in (_ALL, _NONE):

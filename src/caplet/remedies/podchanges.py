@@ -10,7 +10,7 @@ from caplet.errors import InvalidInput
 from caplet.explain.explanation import FIRST_FREE_PORT
 from caplet.image.passwd import resolve_user
 from caplet.kernel.capable import PORT_START
-from caplet.kernel.caps import Cap, Caps
+from caplet.kernel.caps import Cap, Caps, bare
 from caplet.kubernetes.podspec import Sysctl
 from caplet.remedies.remedy import Gives, Proposal, container_patch, with_container
 
@@ -32,7 +32,7 @@ def drop_what_is_not_needed(explanation: Explanation) -> Iterator[Proposal]:
     """Adds that nothing on this node needs."""
     needless = {cap.name for cap in explanation.needless if isinstance(cap, Cap)}
     add = explanation.asked_names
-    kept = tuple(name for name in add if _bare(name) not in needless)
+    kept = tuple(name for name in add if bare(name) not in needless)
     if kept == add or explanation.container.security_context.privileged:
         return
     yield _with(
@@ -50,7 +50,7 @@ def drop_what_no_port_needs(explanation: Explanation) -> Iterator[Proposal]:
     bind = Cap.NET_BIND_SERVICE
     if bind not in explanation.lost or not _names_free_ports_only(explanation):
         return
-    kept = tuple(name for name in explanation.asked_names if _bare(name) != bind.name)
+    kept = tuple(name for name in explanation.asked_names if bare(name) != bind.name)
     if kept == explanation.asked_names or explanation.container.security_context.privileged:
         return
     yield _with(
@@ -73,13 +73,13 @@ def spell_right(explanation: Explanation) -> Iterator[Proposal]:
     own = explanation.container.security_context
 
     def right(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_bare(name) if _bare(name) in Cap.__members__ else meant(name) for name in names)
+        return tuple(bare(name) if bare(name) in Cap.__members__ else meant(name) for name in names)
 
     add, drop = right(own.add), right(own.drop)
     if (add, drop) == (own.add, own.drop):
         return
     lists = {name: list(value) for name, value in (("add", add), ("drop", drop)) if value}
-    mistyped = [name for name, other in zip(own.add, add, strict=True) if _bare(name) != other != name]
+    mistyped = [name for name, other in zip(own.add, add, strict=True) if bare(name) != other != name]
     yield _with(
         explanation,
         {"add": add, "drop": drop},
@@ -98,19 +98,19 @@ def meant(name: str) -> str:
     """The capability whose name is nearly that; the name itself where none is."""
     import difflib
 
-    if _bare(name) == "ALL" or len(name) > LONGEST_NAME:
+    if bare(name) == "ALL" or len(name) > LONGEST_NAME:
         return name
-    near = difflib.get_close_matches(_bare(name), Cap.__members__, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(bare(name), Cap.__members__, n=1, cutoff=0.8)
     return near[0] if near else name
 
 
 def not_drop_again(explanation: Explanation) -> Iterator[Proposal]:
     """A capability that stands in both lists: which one wins differs from engine to engine."""
     own = explanation.container.security_context
-    both = {_bare(name) for name in own.add} & {_bare(name) for name in own.drop} - {"ALL"}
+    both = {bare(name) for name in own.add} & {bare(name) for name in own.drop} - {"ALL"}
     if not both:
         return
-    drop = tuple(name for name in own.drop if _bare(name) not in both)
+    drop = tuple(name for name in own.drop if bare(name) not in both)
     yield _with(
         explanation,
         {"drop": drop},
@@ -184,9 +184,9 @@ def allowing(explanation: Explanation, caps: Caps, title: str, why: str, gives: 
     """The Pod with more in `add`, and not in `drop`."""
     own = explanation.container.security_context
     names = set(caps.names())
-    kept = tuple(name for name in own.add if _bare(name) not in names)
+    kept = tuple(name for name in own.add if bare(name) not in names)
     add = (*kept, *caps.names())
-    drop = tuple(name for name in own.drop if _bare(name) not in names)
+    drop = tuple(name for name in own.drop if bare(name) not in names)
     lists: dict[str, Any] = {"add": list(add)}
     if drop != own.drop:
         lists["drop"] = list(drop) or None
@@ -214,10 +214,6 @@ def _with(
         explanation.image,
         patch=container_patch(container, {"securityContext": patch}),
     )
-
-
-def _bare(name: str) -> str:
-    return name.upper().removeprefix("CAP_")
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -84,7 +84,7 @@ def _tried_second(before: Explanation, half: Explanation, first: Proposal, secon
     if first.commands and second.commands:
         return None
     after = _after(half, second)
-    if after.verdict not in WORKS or _gives_more(before, after):
+    if not _mends(before, after):
         return None
     both = replace(
         second,
@@ -104,9 +104,11 @@ def _after(before: Explanation, proposal: Proposal) -> Explanation:
 
 def _tried(before: Explanation, proposal: Proposal) -> Remedy | None:
     after = _after(before, proposal)
-    if after.verdict not in WORKS or _gives_more(before, after):
-        return None
-    return Remedy.of(proposal, after)
+    return Remedy.of(proposal, after) if _mends(before, after) else None
+
+
+def _mends(before: Explanation, after: Explanation) -> bool:
+    return after.verdict in WORKS and not _gives_more(before, after)
 
 
 def _gives_more(before: Explanation, after: Explanation) -> bool:

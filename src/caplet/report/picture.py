@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from caplet.kernel.caps import NO_CAPS, Cap, Caps
+from caplet.kernel.caps import NO_CAPS, Cap, Caps, bare
 from caplet.kernel.syscalls import Execve
 from caplet.report.setnames import SetNames
 from caplet.report.words import step_title
@@ -222,8 +222,8 @@ def _spec(explanation: Explanation, cap: int, names: SetNames) -> str:
 
 
 def _named(dropped: tuple[str, ...], cap: int) -> bool:
-    bare = {name.upper().removeprefix("CAP_") for name in dropped}
-    return "ALL" in bare or (isinstance(cap, Cap) and cap.name in bare)
+    names = {bare(name) for name in dropped}
+    return "ALL" in names or (isinstance(cap, Cap) and cap.name in names)
 
 
 def short(title: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from caplet.kernel.caps import Cap, Caps
+from caplet.kernel.caps import Cap, Caps, bare
 from caplet.runtimes.docker import NON_ROOT_KEEPS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def refuted_by(explanation: Explanation, about: Caps, *, assumed: bool) -> froze
 def _by_names(explanation: Explanation, about: Caps) -> Iterator[str]:
     """By `add` and `drop`."""
     context = explanation.container.security_context
-    add, drop = ([_bare(name) for name in names] for names in (context.add, context.drop))
+    add, drop = ([bare(name) for name in names] for names in (context.add, context.drop))
     if not context.privileged and not add:
         yield from ADDED
     elif about and not about & explanation.asked:
@@ -77,7 +77,3 @@ def _fills(explanation: Explanation) -> bool:
     if node.engine.name == "docker":
         return NON_ROOT_KEEPS.at(node.engine_version)
     return created is not None and created.euid != 0 and created.caps.permitted == created.caps.bounding
-
-
-def _bare(name: str) -> str:
-    return name.upper().removeprefix("CAP_")
